@@ -1,0 +1,65 @@
+# Everything a newcomer, a developer or CI does here. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+UV_VERSION := 0.13.8
+STAMP := $(VENV)/.synced
+SOURCES := contract ambassador operator cli tests examples docs bench
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# uv comes from PyPI into the project's own environment; the lock file decides every other version.
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Choregos needs Python 3.11 or later, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --locked --inexact --python $(BIN)/python
+	touch $@
+
+.PHONY: install
+install: $(STAMP) ## Install everything into .venv, as the lock file says
+
+.PHONY: demo
+demo: $(STAMP) ## Run the drone delivery on this machine, faults included (under a minute)
+	@exec $(BIN)/python examples/drone-delivery/demo.py
+
+.PHONY: test
+test: $(STAMP) ## Run the unit and integration tests on real parts
+	$(BIN)/pytest -n 4 --dist worksteal tests/unit tests/integration
+
+.PHONY: bench
+bench: $(STAMP) ## Measure what a hop costs, against hand-written loops (a few minutes)
+	$(BIN)/python bench/run.py
+
+.PHONY: verify
+verify: $(STAMP) ## Compare generated files with what the code would generate
+	$(BIN)/python docs/generate.py --check
+
+.PHONY: check
+check: $(STAMP) verify ## Format, lint, types, layers, generated files
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: generate
+generate: $(STAMP) ## Write the generated files anew
+	$(BIN)/python docs/generate.py
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
