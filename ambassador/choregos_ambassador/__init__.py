@@ -1,0 +1,1 @@
+"""The ambassador: carries events between NATS JetStream and one service's HTTP port."""

@@ -1,0 +1,5 @@
+"""Run the ambassador: `python -m choregos_ambassador`."""
+
+from choregos_ambassador.main import run
+
+run()

@@ -1,0 +1,26 @@
+"""Fail points: places in the way of an event at which a test may have this process killed.
+
+They do nothing unless `CHOREGOS_FAIL_POINT` is `STEP@FILE`: then the process kills itself the first time it gets to the
+step, and leaves the file behind so that its successor does not. With `STEP` alone every successor does so, too.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+_STEP, _, _FILE = os.environ.get("CHOREGOS_FAIL_POINT", "").partition("@")
+
+
+def _kill_at(step: str) -> None:
+    if step != _STEP or (_FILE and Path(_FILE).exists()):
+        return
+    if _FILE:
+        Path(_FILE).write_text(step)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pass_by(_step: str) -> None:
+    pass
+
+
+reach = _kill_at if _STEP else _pass_by

@@ -1,0 +1,57 @@
+"""What the bus already has of a hop: looked up before a rare step that deduplication alone would not make safe."""
+
+from collections.abc import Collection
+
+from choregos_ambassador import message_get
+from choregos_ambassador.bus import Bus
+from choregos_ambassador.delivery import Delivery
+from choregos_ambassador.message_get import Message
+from choregos_ambassador.role import Role
+from choregos_contract.event import Event
+
+
+class History:
+    """Reads the streams of the bus. Every method raises BusFault."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def replies(self, delivery: Delivery, event: Event, ids: Collection[str], role: Role) -> set[str]:
+        """Return which of these replies to an event are stored."""
+        slice_ = role.configuration.bus.transaction_filter(event.correlation_id)
+        return set(await self._stored(delivery, ids, role, slice_))
+
+    async def failure(self, delivery: Delivery, event: Event, role: Role) -> str | None:
+        """Return the reason in the stored failure event that a reaction emitted for an event, or None."""
+        if role.reaction.on_failure is None:
+            return None
+        failure = role.failure_id(event.source, event.id)
+        slice_ = role.configuration.bus.transaction_filter(event.correlation_id, role.reaction.on_failure)
+        found = (await self._stored(delivery, [failure], role, slice_)).get(failure)
+        return None if found is None else found.header("ce-choregosreason") or "exhausted"
+
+    async def is_buried(self, delivery: Delivery, role: Role) -> bool:
+        """Return whether the last dead letter of the reaction, in the event's shard, is this event's."""
+        names = role.configuration.bus
+        subject = names.dead_letter_subject(role.service, role.event, delivery.shard)
+        letter = await message_get.last(self._bus, names.dead_letter_stream, subject)
+        return (
+            letter is not None
+            and letter.header("Choregos-Original-Sequence") == str(delivery.sequence)
+            and letter.header("Choregos-Original-Stream") == delivery.stream
+            and letter.header("Choregos-First-Time") == delivery.first_time
+        )
+
+    async def _stored(self, delivery: Delivery, ids: Collection[str], role: Role, slice_: str) -> dict[str, Message]:
+        """Read no more than a slice of the stream, from the event's own sequence on, for derived ids."""
+        found: dict[str, Message] = {}
+        sequence = delivery.sequence + 1
+        while len(found) < len(ids):
+            message = await message_get.next_one(self._bus, role.configuration.bus.event_stream, slice_, sequence)
+            if message is None:
+                break
+            event_id = message.header("ce-id") or ""
+            if event_id in ids:
+                found[event_id] = message
+            sequence = message.seq + 1
+        return found

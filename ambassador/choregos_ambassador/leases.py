@@ -1,0 +1,168 @@
+"""Leases and settlements: keeps held events held, and sees that ACK and NAK arrive.
+
+Every event in hand is renewed (`+WPI`) every 10 s from its receipt on. An ACK or NAK is sent with a reply subject, and
+again until JetStream confirms it or the lease ends; whoever settles an event does not wait for that.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from choregos_ambassador.bus import Bus
+from choregos_ambassador.delivery import ACK_WAIT, Delivery
+from choregos_ambassador.fail_point import reach
+from choregos_ambassador.log import log
+from choregos_ambassador.tasks import watched
+
+RENEW_EVERY: Final = 10.0
+CONFIRM_WITHIN: Final = 2
+GATHER: Final = 0.001
+"""Seconds that a settlement waits for others, so that they go out in one write."""
+TICK: Final = 0.5
+"""Seconds between two looks at what is held."""
+CLOSE_WITHIN: Final = 5.0
+"""Seconds that the end of the process waits for confirmations."""
+PAUSED: Final = 2.0
+"""Seconds without such a look from which on the process counts as having been paused."""
+
+_ACK: Final = b"+ACK"
+_PROGRESS: Final = b"+WPI"
+
+
+class _Unconfirmed(msgspec.Struct, eq=False):
+    delivery: Delivery
+    verb: bytes
+    sent: float
+
+
+class Leases:
+    """All events in hand of this process, and the settlements that are not confirmed yet."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._held: set[Delivery] = set()
+        self._unconfirmed: dict[str, _Unconfirmed] = {}
+        self._outgoing: list[tuple[str, _Unconfirmed]] = []
+        self._sending: asyncio.Future[None] | None = None
+        self._awake = time.monotonic()
+        self._inbox = ""
+        self._number = 0
+        self._all_confirmed = asyncio.Event()
+        self._all_confirmed.set()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to renew and to listen for confirmations; the bus is connected."""
+        self._awake = time.monotonic()
+        self._inbox = self._bus.client.new_inbox()
+        await self._bus.client.subscribe(f"{self._inbox}.*", cb=self._confirmed)
+        self._keeper = watched(self._keep_forever(), "lease keeper")
+
+    def hold(self, delivery: Delivery) -> None:
+        """Renew the lease of an event from now on.
+
+        It counts from the last moment at which this process was known to run: what arrives after a pause (SIGSTOP, a
+        frozen machine) may have waited in the socket for longer than the lease, and be somebody else's by now.
+        """
+        delivery.renewed = self._awake
+        self._held.add(delivery)
+
+    def let_go(self, delivery: Delivery) -> None:
+        """Renew it no longer; JetStream gives it to somebody after `ack_wait`."""
+        self._held.discard(delivery)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Tell JetStream that the hop is done. Allowed after the lease, too: what was done is done."""
+        self._settle(delivery, _ACK)
+
+    def hand_back(self, delivery: Delivery, seconds: float) -> None:
+        """Give the event back, to be delivered again after so long; not once the lease is lost, for it is another's."""
+        reach("before-nak")
+        if not delivery.lost:
+            self._settle(delivery, b"-NAK " + msgspec.json.encode({"delay": int(seconds * 1e9)}))
+        self.let_go(delivery)
+        reach("after-nak")
+
+    async def close(self) -> None:
+        """Wait a while for every settlement to be confirmed, then stop; what was not is delivered again."""
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN if self._bus.connected.is_set() else 0):
+                await self._all_confirmed.wait()
+        except TimeoutError:
+            log.warning("settlements unconfirmed", number=len(self._unconfirmed))
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    def _settle(self, delivery: Delivery, verb: bytes) -> None:
+        self.let_go(delivery)
+        self._number += 1
+        reply = f"{self._inbox}.{self._number}"
+        settlement = _Unconfirmed(delivery, verb, time.monotonic())
+        self._unconfirmed[reply] = settlement
+        self._all_confirmed.clear()
+        if not self._outgoing:
+            asyncio.get_running_loop().call_later(GATHER, self._send_outgoing)
+        self._outgoing.append((reply, settlement))
+
+    def _send_outgoing(self) -> None:
+        self._sending = asyncio.ensure_future(self._send_all(self._outgoing))
+        self._outgoing = []
+
+    async def _send_all(self, outgoing: list[tuple[str, _Unconfirmed]]) -> None:
+        for reply, settlement in outgoing:
+            await self._send(reply, settlement)
+
+    async def _send(self, reply: str, settlement: _Unconfirmed) -> None:
+        try:
+            await self._bus.client.publish(settlement.delivery.ack_subject, settlement.verb, reply=reply)
+        except (nats.errors.Error, OSError):
+            return  # sent again by the keeper, until the lease ends
+
+    async def _confirmed(self, message: Msg) -> None:
+        if (message.headers or {}).get("Status"):
+            return  # nobody there to confirm it: between two leaders, say
+        self._forget(message.subject)
+
+    def _forget(self, reply: str) -> None:
+        self._unconfirmed.pop(reply, None)
+        if not self._unconfirmed:
+            self._all_confirmed.set()
+
+    async def _keep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            for delivery in [each for each in self._held if RENEW_EVERY <= now - each.renewed <= ACK_WAIT]:
+                await self._renew(delivery, now)
+            for reply, settlement in list(self._unconfirmed.items()):
+                await self._insist(reply, settlement, now)
+            if now - self._awake < PAUSED or await self._caught_up():
+                self._awake = now
+
+    async def _caught_up(self) -> bool:
+        """After a pause of the process, read what has waited in the socket before anything counts as fresh."""
+        try:
+            await self._bus.client.flush(CONFIRM_WITHIN)
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _renew(self, delivery: Delivery, now: float) -> None:
+        try:
+            await self._bus.client.publish(delivery.ack_subject, _PROGRESS)
+        except (nats.errors.Error, OSError):
+            return  # tried again at the next tick
+        delivery.renewed = now
+
+    async def _insist(self, reply: str, settlement: _Unconfirmed, now: float) -> None:
+        if settlement.delivery.lost:
+            log.warning("settlement unconfirmed", sequence=settlement.delivery.sequence, verb=settlement.verb.decode())
+            self._forget(reply)
+        elif now - settlement.sent >= CONFIRM_WITHIN:
+            settlement.sent = now
+            await self._send(reply, settlement)

@@ -1,0 +1,54 @@
+"""One stored message, read at its stream's leader: a direct get may be served by a replica that lags behind."""
+
+from base64 import b64decode
+from typing import Final
+
+import msgspec
+
+from choregos_ambassador.bus import Bus, BusFault
+
+_NO_MESSAGE: Final = 10037
+
+
+class Message(msgspec.Struct):
+    """A message as it stands in a stream."""
+
+    seq: int
+    hdrs: str = ""
+    data: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """Return a header of ours by its exact name; none of these is ever percent-encoded."""
+        for line in b64decode(self.hdrs).decode(errors="replace").split("\r\n"):
+            key, _, value = line.partition(":")
+            if key == name:
+                return value.strip()
+        return None
+
+
+class _Error(msgspec.Struct):
+    description: str = ""
+    err_code: int = 0
+
+
+class _Answer(msgspec.Struct):
+    message: Message | None = None
+    error: _Error | None = None
+
+
+async def last(bus: Bus, stream: str, subject: str) -> Message | None:
+    """Return the last message of a subject; raises BusFault."""
+    return await _get(bus, stream, {"last_by_subj": subject})
+
+
+async def next_one(bus: Bus, stream: str, subject: str, sequence: int) -> Message | None:
+    """Return the first message that a subject or filter holds from a sequence on; raises BusFault."""
+    return await _get(bus, stream, {"seq": sequence, "next_by_subj": subject})
+
+
+async def _get(bus: Bus, stream: str, query: dict[str, str | int]) -> Message | None:
+    answered = await bus.request(f"$JS.API.STREAM.MSG.GET.{stream}", msgspec.json.encode(query))
+    answer = msgspec.json.decode(answered, type=_Answer)
+    if answer.error is not None and answer.error.err_code != _NO_MESSAGE:
+        raise BusFault(answer.error.description)
+    return answer.message

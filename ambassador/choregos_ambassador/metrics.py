@@ -1,0 +1,66 @@
+"""Prometheus metrics of one ambassador. Event types are labels, ids and subjects never are."""
+
+from functools import cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from choregos_ambassador.breaker import State
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """All metrics of the process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.hops = self._counter("hops", "Deliveries of events that came to an end", "event", "verdict")
+        self.attempts = self._histogram("attempt_seconds", "From the request to the service's answer", "event")
+        self.replies = self._counter("replies", "Next hops stored on the bus", "event")
+        self.dead_letters = self._counter("dead_letters", "Dead letters stored", "event", "reason")
+        self.in_flight = self._gauge("in_flight", "Events in hand", "event")
+        self.pending = self._gauge("pending_events", "Stored events that the reaction has not been given yet", "event")
+        self.unacknowledged = self._gauge(
+            "unacknowledged_events", "Events out for delivery, over all replicas", "event"
+        )
+        self.leases_lost = self._counter("leases_lost", "Events held longer than their lease", "event")
+        self.consumer_present = self._gauge("consumer_present", "1 while the reaction's durable is there", "event")
+        self.published = self._counter("published", "Requests to the publish API, by HTTP status", "status")
+        self.breaker = self._gauge("breaker_state", "1 for the state the breaker is in", "state")
+        self.connected = self._gauge("bus_connected", "1 while NATS is connected")
+        self.reconnects = self._counter("bus_reconnects", "Connections to NATS after the first")
+        self.bus_faults = self._counter("bus_faults", "Publishes that the bus did not take")
+        self.generation = self._gauge("configuration_generation", "Generation of the configuration in force")
+        self.configuration_errors = self._counter("configuration_errors", "Configurations that could not be read")
+        # What every event passes by: the child of these labels, looked up once.
+        self.hop = cache(self.hops.labels)
+        self.attempt = cache(self.attempts.labels)
+        self.reply = cache(self.replies.labels)
+        self.breaker_changed(State.OPEN)
+        self.connected.set(0)
+
+    def breaker_changed(self, state: State) -> None:
+        """Show the state that the breaker is in."""
+        for each in State:
+            self.breaker.labels(each).set(each is state)
+
+    def forget(self, event: str) -> None:
+        """Show the state of a reaction that is gone no longer; what was counted stays."""
+        for gauge in (self.in_flight, self.pending, self.unacknowledged, self.consumer_present):
+            gauge.remove(event)
+
+    def exposition(self) -> bytes:
+        """Write all metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"choregos_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"choregos_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"choregos_{name}", text, labels, buckets=BUCKETS, registry=self.registry)
