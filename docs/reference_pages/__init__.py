@@ -1,0 +1,1 @@
+"""The generated pages: a module for each, and what they share. `docs/generate.py` writes them."""

@@ -1,0 +1,58 @@
+"""What a value cannot tell at run time, and its source can: docstrings under attributes, calls of a function."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+
+def attribute_docs(owner: type) -> dict[str, str]:
+    """Return the docstring under each attribute of a class, in one line."""
+    (definition,) = ast.parse(inspect.getsource(owner)).body
+    assert isinstance(definition, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for node, following in zip(definition.body, definition.body[1:], strict=False):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node
+        name = target.target if isinstance(target, ast.AnnAssign) else target
+        if isinstance(name, ast.Name) and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            docs[name.id] = " ".join(str(following.value.value).split())
+    return docs
+
+
+class Call(NamedTuple):
+    """One call in the source: its arguments, and the function that it stands in."""
+
+    arguments: list[ast.expr]
+    keywords: dict[str, ast.expr]
+    within: ast.AST
+    name: str
+
+
+def calls(module: ModuleType | Path, *names: str) -> Iterator[Call]:
+    """Yield every call of one of these functions (`Refusal`, `log.info`) in a module, by line."""
+    path = module if isinstance(module, Path) else Path(inspect.getfile(module))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = [
+        Call(call.args, {each.arg: each.value for each in call.keywords if each.arg}, function, ast.unparse(call.func))
+        for function in functions
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in names
+    ]
+    return iter(sorted(found, key=lambda call: call.arguments[0].lineno))
+
+
+def sentence(node: ast.expr, within: ast.AST) -> str:
+    """Return a text as far as the source has it, `…` for what is put in at run time."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(sentence(part, within) for part in parts)
+        case ast.Name(id=name):
+            for each in ast.walk(within):
+                if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == name:
+                    return sentence(each.value, within)
+    return "…"
