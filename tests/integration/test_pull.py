@@ -1,0 +1,160 @@
+"""The pull loop's bookkeeping, against a JetStream that is played by the test on a real connection.
+
+What the test plays is what a cluster does when a leader dies: it swallows pulls, or nobody is there to take them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from choregos_ambassador import pull
+from choregos_ambassador.bus import Bus
+from choregos_ambassador.credentials import Credentials
+from choregos_ambassador.metrics import Metrics
+from choregos_ambassador.pull import Puller
+from support.bus import connected
+from support.nats import NatsServer
+
+PULLS = "$JS.API.CONSUMER.MSG.NEXT.stream.durable"
+ACK_SUBJECT = "any.ack.stream.durable.1.1.1.1700000000000000000.0"
+
+
+class Ledger:
+    """What the puller has told its reaction."""
+
+    def __init__(self) -> None:
+        self.returned = 0
+        self.arrived = 0
+        self.gone: list[bool] = []
+        self.news = asyncio.Event()
+
+    def take_back(self, places: int, _pause: float) -> None:
+        self.returned += places
+        self.news.set()
+
+    def take(self, _delivery: object) -> None:
+        self.arrived += 1
+        self.news.set()
+
+    def tell(self, gone: bool) -> None:
+        if gone not in self.gone[-1:]:
+            self.gone.append(gone)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.news.clear()
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def pulling(ledger: Ledger) -> AsyncIterator[tuple[Puller, Client]]:
+    """A puller, and the connection of whoever plays JetStream."""
+    with NatsServer() as server:
+        async with connected(server.url) as jetstream:
+            bus = Bus(Metrics(), Credentials(None))
+            await bus.connect([server.url], "test")
+            puller = Puller(bus, "stream", "durable", arrived=ledger.take, returned=ledger.take_back, gone=ledger.tell)
+            await puller.start()
+            try:
+                yield puller, jetstream
+            finally:
+                await bus.close()
+
+
+async def barrier(jetstream: Client) -> None:
+    """Wait until the server has seen everything so far; nats-py's `flush` does not, its PING overtakes what waits."""
+    await jetstream.request("$JS.API.INFO", timeout=5)
+
+
+async def taking_pulls(jetstream: Client) -> "asyncio.Queue[Msg]":
+    """Take the pulls, to be answered by the test."""
+    requests: asyncio.Queue[Msg] = asyncio.Queue()
+    await jetstream.subscribe(PULLS, cb=requests.put)
+    await barrier(jetstream)
+    return requests
+
+
+async def end_pull(jetstream: Client, request: Msg, status: str, description: str = "", **headers: str) -> None:
+    """Answer a pull with a status message."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    await jetstream.publish(request.reply, headers={"Status": status, "Description": description, **named})
+
+
+async def test_places_of_a_swallowed_pull_come_back_however_busy_the_reaction_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pull, "EXPIRES", 0.2)
+    monkeypatch.setattr(pull, "GRACE", 0.1)
+    ledger = Ledger()
+    async with pulling(ledger) as (puller, jetstream):
+        swallowed = iter([True])
+
+        async def play(request: Msg) -> None:
+            if not next(swallowed, False):
+                await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT)
+
+        await jetstream.subscribe(PULLS, cb=play)
+        await barrier(jetstream)
+        await puller.pull(5)
+        async with asyncio.timeout(10):
+            while not ledger.returned:
+                busy = ledger.arrived
+                await puller.pull(1)
+                await ledger.until(lambda busy=busy: ledger.arrived > busy)  # type: ignore[misc]
+                puller.forget_lost()
+        assert ledger.returned == 5
+        assert puller.outstanding == 0
+
+
+async def test_the_places_that_a_pull_did_not_fill_come_back_once() -> None:
+    ledger = Ledger()
+    async with pulling(ledger) as (puller, jetstream):
+        requests = await taking_pulls(jetstream)
+        await puller.pull(10)
+        request = await requests.get()
+        for _ in range(3):
+            await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT)
+        await end_pull(jetstream, request, "408", "Request Timeout", Nats_Pending_Messages="7")
+        await ledger.until(lambda: ledger.returned == 7)
+        assert (ledger.arrived, puller.outstanding) == (3, 0)
+        await puller.pull(2)
+        puller.forget_all()
+        await end_pull(jetstream, await requests.get(), "408", "Request Timeout", Nats_Pending_Messages="2")
+        await puller.pull(1)
+        await jetstream.publish((await requests.get()).reply, b"{}", reply=ACK_SUBJECT)
+        await ledger.until(lambda: ledger.arrived == 4)
+        assert ledger.returned == 7 + 2, "what was given up is not given back again"
+
+
+async def test_an_event_with_a_status_header_is_an_event() -> None:
+    ledger = Ledger()
+    async with pulling(ledger) as (puller, jetstream):
+        requests = await taking_pulls(jetstream)
+        await puller.pull(2)
+        request = await requests.get()
+        await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT, headers={"Status": "404"})
+        await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT, headers={"Status": "paid"})
+        await ledger.until(lambda: ledger.arrived == 2)
+        assert ledger.returned == 0
+
+
+async def test_a_durable_is_gone_when_told_so_or_unanswered_twice() -> None:
+    ledger = Ledger()
+    async with pulling(ledger) as (puller, jetstream):
+        await puller.pull(1)
+        await ledger.until(lambda: ledger.returned == 1)
+        assert ledger.gone == [], "once may be between two leaders"
+        await puller.pull(1)
+        await ledger.until(lambda: ledger.returned == 2)
+        assert ledger.gone == [True]
+        requests = await taking_pulls(jetstream)
+        for number, (status, description) in enumerate((("408", "Request Timeout"), ("409", "Consumer Deleted")), 3):
+            await puller.pull(1)
+            await end_pull(jetstream, await requests.get(), status, description)
+            await ledger.until(lambda number=number: ledger.returned == number)  # type: ignore[misc]
+        assert ledger.gone == [True, False, True]
