@@ -1,0 +1,78 @@
+"""Settings of both processes, the webhook and the controller, from their environment.
+
+Each field is the environment variable of that name, in capitals and with `CHOREGOS_` in front. What a choreography or a
+bus says is in its resource instead, and what one pod wants of its ambassador is in its annotations.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "CHOREGOS_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Days = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(ValueError):
+    """An environment variable cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """What both processes are told by whoever installs them."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True)
+
+    namespace: str = "choregos-system"
+    """Namespace of this release: of its Lease, its Secrets, its Services."""
+    nats_url: str = "nats://nats.nats:4222"
+    """URLs of the NATS servers of every bus that names none, separated by commas."""
+    nats_credentials: Path | None = None
+    """Directory with the controller's credentials for these servers, one file each, as for the ambassador."""
+    ambassador_image: str = "ghcr.io/choregos/ambassador:0.1.0"
+    """Image of the ambassador that is injected; a pod's annotation can name another."""
+    orphan_ttl_days: Days = 7.0
+    """Days for which a durable is kept whose reaction is gone."""
+    evict_uninjected: bool = False
+    """Whether labelled pods without an ambassador are evicted, so that their owner makes them anew."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds between two looks at everything, for what changed without a notice: drift, figures, orphans."""
+    webhook_host: str = "0.0.0.0"  # noqa: S104  the API server comes from outside the pod
+    """Address that the webhook listens on."""
+    webhook_port: Port = 9443
+    """Port of the webhook; 0 for any free one."""
+    probes_host: str = "0.0.0.0"  # noqa: S104  the kubelet and Prometheus come from outside the pod
+    """Address that the probes and metrics of both processes listen on."""
+    probes_port: Port = 9481
+    """Port of the probes and metrics of both processes; 0 for any free one."""
+    webhook_certificates: Path = Path("/etc/choregos/webhook")
+    """Directory with the webhook's `tls.crt` and `tls.key`, as a Secret is mounted; they may come later."""
+    webhook_secret: str = "choregos-webhook"  # noqa: S105  a name
+    """Secret of the release's namespace that holds the webhook's certificate."""
+    webhook_service: str = "choregos-webhook"
+    """Service of the release's namespace in front of the webhook: the certificate's name."""
+    webhook_configuration: str = "choregos"
+    """Name of the Mutating- and the ValidatingWebhookConfiguration that the certificate's authority is written to."""
+    own_certificates: bool = True
+    """Whether the controller makes and renews the webhook's certificate; false if cert-manager does."""
+    lease: str = "choregos-controller"
+    """Lease of the release's namespace that the working controller holds."""
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """`debug`, `info`, `warning` or `error`."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The NATS servers of every bus that names none."""
+        return tuple(url.strip() for url in self.nats_url.split(",") if url.strip())
+
+
+def read() -> Settings:
+    """Read the settings from the environment; raises SettingsError."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "_".join(map(str, first["loc"])).upper()
+        raise SettingsError(f"{name} is {first['input']!r}: {first['msg']}") from None
