@@ -1,23 +1,20 @@
 """What the API server last said of choreographies and buses, read once when it said it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
 from choregos_contract.findings import Finding, Severity
 from choregos_contract.resources import Choreography, EventBus
-
-Key = tuple[str, str]
-"""Namespace and name."""
+from choregos_operator.kube import Body, Kind
+from choregos_operator.mirror import Key
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One choreography of the API server."""
 
-    body: Mapping[str, Any]
+    body: Body
     """The object as the API server holds it, its status included."""
     choreography: Choreography | None
     """The same, read; None if it cannot be, which only happens past the webhook."""
@@ -47,7 +44,11 @@ class Store:
         self._choreographies: dict[Key, Stored] = {}
         self._buses: dict[Key, EventBus] = {}
 
-    def put(self, body: Mapping[str, Any]) -> None:
+    def changed(self, _kind: Kind, body: Body, there: bool) -> None:
+        """Take in what a mirror tells."""
+        (self.put if there else self.drop)(body)
+
+    def put(self, body: Body) -> None:
         """Take in an object that is new or has changed."""
         key, read = _key(body), resource_of(dict(body))
         if body["kind"] == "EventBus":
@@ -58,7 +59,7 @@ class Store:
         else:
             self._choreographies[key] = Stored(body, None, tuple(read) if isinstance(read, list) else ())
 
-    def drop(self, body: Mapping[str, Any]) -> None:
+    def drop(self, body: Body) -> None:
         """Forget an object that is gone."""
         (self._buses if body["kind"] == "EventBus" else self._choreographies).pop(_key(body), None)
 
@@ -82,5 +83,5 @@ class Store:
         return frozenset(named | self._buses.keys())
 
 
-def _key(body: Mapping[str, Any]) -> Key:
+def _key(body: Body) -> Key:
     return body["metadata"]["namespace"], body["metadata"]["name"]

@@ -1,0 +1,1 @@
+"""The controller: wires the bus, writes the configurations, and says how things stand."""

@@ -1,0 +1,105 @@
+"""The connection to the API server, one request to it, and the listing of everything of a kind.
+
+Objects come as plain mappings: the models of the client library cost more memory and time than the whole of our work.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+PAGE: Final = 500
+PATIENCE: Final = 30.0
+"""Seconds for one request."""
+
+Body = Mapping[str, Any]
+
+
+class Away(Exception):  # noqa: N818  named by what it means for the caller
+    """The API server does not answer, or answers that it cannot now; come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of object that the operator looks at."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    labels: str | None = None
+    """Selects by label, in the API's own syntax; None for all of them."""
+
+    @property
+    def path(self) -> str:
+        """Where the API server lists it for all namespaces."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return f"{root}/{self.plural}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every object of a kind at one version of the API server's store."""
+
+    version: int
+    bodies: tuple[Body, ...]
+
+
+async def connect() -> ApiClient:
+    """Return a client: by the file that KUBECONFIG names, else as the pod's service account.
+
+    Raises kubernetes' ConfigException if there is neither.
+    """
+    configuration = Configuration()
+    if path := os.environ.get("KUBECONFIG"):
+        await config.load_kube_config(config_file=path, client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    # No retries of the library's own: every caller comes again, and knows when.
+    configuration.retries = None
+    return ApiClient(configuration)
+
+
+async def list_all(client: ApiClient, kind: Kind) -> Listing:
+    """Return every object of a kind, in all namespaces; raises Away, ApiException (404: the kind is not installed)."""
+    found: list[Body] = []
+    query: dict[str, str] = {"limit": str(PAGE)}
+    if kind.labels:
+        query["labelSelector"] = kind.labels
+    while True:
+        answer = await call(client, "GET", kind.path, query=query)
+        # The items of a list carry neither kind nor version.
+        head = {"apiVersion": answer["apiVersion"], "kind": kind.kind}
+        found += [head | item for item in answer["items"]]
+        if not (more := answer["metadata"].get("continue")):
+            return Listing(int(answer["metadata"]["resourceVersion"]), tuple(found))
+        query["continue"] = more
+
+
+async def call(
+    client: ApiClient, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Body | None = None
+) -> Any:
+    """Make one request and return the answer; raises Away, or ApiException for what the API server refuses."""
+    request = await client.param_serialize(
+        method,
+        path,
+        query_params=list((query or {}).items()),
+        header_params={"Accept": "application/json", "Content-Type": "application/json"},
+        body=body,
+        auth_settings=["BearerToken"],
+    )
+    try:
+        response = await client.call_api(*request, _request_timeout=PATIENCE)
+        answer: bytes = await response.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Away(f"the API server does not answer: {error or type(error).__name__}") from error
+    if response.status in (429, 500, 502, 503, 504):
+        raise Away(f"the API server answers {response.status} to {method} {path}")
+    if response.status >= 300:
+        raise ApiException.from_response(http_resp=response, body=answer.decode(errors="replace"), data=None)
+    return orjson.loads(answer)

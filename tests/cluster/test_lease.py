@@ -1,0 +1,119 @@
+"""One controller at a time: the Lease on a real API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from choregos_operator import lease
+from choregos_operator.kube import connect
+from choregos_operator.lease import Lease, Lost
+from support.cluster import Cluster
+from support.waiting import wait_for
+
+Spec = dict[str, object]
+
+
+@pytest.fixture
+async def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiClient]:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    async with await connect() as connected:
+        yield connected
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "DURATION", 2)
+    monkeypatch.setattr(lease, "DEADLINE", 1.5)
+    monkeypatch.setattr(lease, "RETRY", 0.2)
+
+
+class Candidate:
+    def __init__(self, client: ApiClient, namespace: str, identity: str) -> None:
+        self.works = False
+        self._finish = asyncio.Event()
+        held = Lease(client, namespace=namespace, name="controller", identity=identity).hold(self._work)
+        self.task = asyncio.create_task(held)
+
+    def finish(self) -> None:
+        self._finish.set()
+
+    async def _work(self) -> None:
+        self.works = True
+        try:
+            await self._finish.wait()
+        finally:
+            self.works = False
+
+
+def spec(cluster: Cluster, namespace: str) -> Spec:
+    found: Spec = cluster.get("lease", "controller", "-n", namespace)["spec"]
+    return found
+
+
+async def test_two_candidates_work_one_after_the_other(
+    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+) -> None:
+    one = Candidate(client, namespace, "one")
+    await wait_for(lambda: one.works, what="the first candidate works")
+    other = Candidate(client, namespace, "other")
+    before = spec(cluster, namespace)["renewTime"]
+    await wait_for(lambda: spec(cluster, namespace)["renewTime"] != before, what="a renewal")
+    assert one.works
+    assert not other.works
+    one.finish()
+    await one.task
+    assert "holderIdentity" not in spec(cluster, namespace), "who ends in order gives the Lease back"
+    await wait_for(lambda: other.works, what="the second candidate works")
+    assert spec(cluster, namespace)["leaseTransitions"] == 1
+    other.finish()
+    await other.task
+
+
+async def test_of_many_that_begin_at_once_one_works(client: ApiClient, namespace: str, hasty: None) -> None:
+    candidates = [Candidate(client, namespace, str(number)) for number in range(6)]
+    await wait_for(lambda: any(each.works for each in candidates), what="one works")
+    for left in range(6, 0, -1):
+        await wait_for(lambda: sum(each.works for each in candidates) == 1, what="exactly one works")
+        working = next(each for each in candidates if each.works)
+        assert len(candidates) == left
+        working.finish()
+        await working.task
+        candidates.remove(working)
+
+
+async def test_a_candidate_that_died_is_followed_when_its_lease_expires(
+    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+) -> None:
+    dead = {"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": "2020-01-01T00:00:00.000000Z"}
+    head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "controller"}}
+    cluster.apply({**head, "spec": dead}, namespace=namespace)
+    successor = Candidate(client, namespace, "successor")
+    await wait_for(lambda: successor.works, what="the successor works")
+    successor.finish()
+    await successor.task
+
+
+async def test_who_finds_another_holder_stops_its_work(
+    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+) -> None:
+    one = Candidate(client, namespace, "one")
+    await wait_for(lambda: one.works, what="the candidate works")
+    usurped = '{"spec":{"holderIdentity":"usurper","leaseDurationSeconds":3600}}'
+    cluster.kubectl("patch", "lease", "controller", "-n", namespace, "--type=merge", "-p", usurped)
+    with pytest.raises(Lost, match="the lease controller was not renewed"):
+        await one.task
+    assert not one.works
+    assert spec(cluster, namespace)["holderIdentity"] == "usurper"
+
+
+async def test_the_end_of_the_work_is_the_end_of_the_hold_also_when_it_fails(
+    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+) -> None:
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await Lease(client, namespace=namespace, name="controller", identity="one").hold(broken)
+    assert "holderIdentity" not in spec(cluster, namespace)
