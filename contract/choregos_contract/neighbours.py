@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 from choregos_contract.findings import Finding, finding
-from choregos_contract.graph import Scope, graph_of, scopes
 from choregos_contract.resources import Choreography
 
 
 def unfed(choreography: Choreography, everyone: Sequence[Choreography]) -> Iterator[Finding]:
     """Yield the external events that no choreography of the same namespace and bus emits."""
-    peers = scopes(everyone)[Scope(choreography.metadata.namespace, choreography.spec.bus)]
-    emitted = graph_of(peers).emitted
-    for name, spec in choreography.spec.events.items():
-        if spec.external and name not in emitted:
+    wanted = [name for name, event in choreography.spec.events.items() if event.external]
+    if not wanted:
+        return
+    home = (choreography.metadata.namespace, choreography.spec.bus)
+    peers = [each for each in everyone if (each.metadata.namespace, each.spec.bus) == home]
+    emitted = {event for peer in peers for event in _emitted(peer)}
+    for name in wanted:
+        if name not in emitted:
             hint = "apply the choreography that emits it, or mind that only producers outside can"
             yield finding("nobody-emits", ("spec", "events", name), f'no choreography emits "{name}" yet', hint)
 
@@ -43,3 +46,10 @@ def _collision(name: str, younger: Choreography, elder: Choreography) -> Iterato
         if reaction.event in claimed:
             message = f'{other} claims the reaction of "{name}" to "{reaction.event}" already'
             yield finding("claimed-twice", (*path, "reactions", index, "event"), message, "keep it in one of the two")
+
+
+def _emitted(choreography: Choreography) -> Iterator[str]:
+    for service in choreography.spec.services.values():
+        yield from service.emits
+        for reaction in service.reactions:
+            yield from reaction.emits
