@@ -17,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv comes from PyPI into the project's own environment; the lock file decides every other version.
 $(UV):
@@ -39,6 +39,14 @@ demo: $(STAMP) ## Run the drone delivery on this machine, faults included (under
 .PHONY: test
 test: $(STAMP) ## Run the unit and integration tests on real parts
 	$(BIN)/pytest -n 4 --dist worksteal tests/unit tests/integration
+
+.PHONY: cluster-binaries
+cluster-binaries: $(STAMP) ## Build etcd, kube-apiserver and so on, unless they are there (some minutes, once)
+	PYTHONPATH=tests $(BIN)/python -m support.binaries
+
+.PHONY: test-cluster
+test-cluster: $(STAMP) cluster-binaries ## Run the tests that need a Kubernetes API (of KUBECONFIG, else one of their own)
+	$(BIN)/pytest -n 2 --dist worksteal tests/cluster
 
 .PHONY: bench
 bench: $(STAMP) ## Measure what a hop costs, against hand-written loops (a few minutes)

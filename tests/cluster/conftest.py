@@ -1,0 +1,19 @@
+"""One cluster for all tests of a worker, and a namespace of its own for each that wants one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    with cluster.namespace() as name:
+        yield name
