@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code; `--check` only says which ones are behind.
+"""Writes the pages and manifests that follow from the code; `--check` only says which ones are behind.
 
 A page is a path and a function that returns its text. To add one, add a line to `PAGES`.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from custom_resources.definitions import choreographies, event_buses
+from reference_pages.annotations import annotations
 from reference_pages.choreography import choreography
 from reference_pages.dead_letters import dead_letters
 from reference_pages.graphs import graph
@@ -26,6 +28,7 @@ from reference_pages.wire import wire
 
 DOCS = Path(__file__).resolve().parent
 REFERENCE = DOCS / "reference"
+CRDS = DOCS.parent / "crds"
 ORDERS = DOCS / "guides" / "snippets" / "orders"
 
 PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
@@ -35,12 +38,15 @@ PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
     (REFERENCE / "dead-letters.md", dead_letters),
     (REFERENCE / "headers.md", headers),
     (REFERENCE / "ports.md", ports),
+    (REFERENCE / "annotations.md", annotations),
     (REFERENCE / "settings.md", settings),
     (REFERENCE / "limits.md", limits),
     (REFERENCE / "metrics.md", metrics),
     (REFERENCE / "logs.md", logs),
     (REFERENCE / "wire.md", wire),
     (DOCS / "guides" / "nats-permissions.md", nats_permissions),
+    (CRDS / "choregos.dev_choreographies.yaml", choreographies),
+    (CRDS / "choregos.dev_eventbuses.yaml", event_buses),
     (ORDERS / "graph.mmd", partial(graph, ORDERS / "choreography.yaml")),
 )
 

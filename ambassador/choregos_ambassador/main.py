@@ -1,29 +1,51 @@
-"""The entry point of the ambassador process."""
+"""The entry point of the ambassador process, and of the small commands beside it.
 
-import gc
+What only the process itself needs is imported only for it: `drain` runs as every pod ends, on whatever CPU is left.
+"""
+
 import os
 import sys
+from collections.abc import Sequence
+from typing import Final
 
-import uvloop
+USAGE: Final = """\
+usage: choregos-ambassador             run an ambassador until a signal ends it; its settings are CHOREGOS_* variables
+       choregos-ambassador drain       have the ambassador of this pod finish what it has in hand, and wait for that
+       choregos-ambassador --version   print the version"""
 
-from choregos_ambassador import log
-from choregos_ambassador.server import Fatal, Server
-from choregos_ambassador.settings import Settings, SettingsError, read
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says; `arguments` stand in for it. Ends the process with an error's sentence, if there is one."""
+    match list(sys.argv[1:] if arguments is None else arguments):
+        case []:
+            _serve()
+        case ["drain"]:
+            _drain()
+        case ["--version"]:
+            _print_version()
+        case ["--help" | "-h"]:
+            sys.stdout.write(f"{USAGE}\n")
+        case unknown:
+            sys.stderr.write(f"error: there is no command {' '.join(unknown)!r}\n{USAGE}\n")
+            sys.exit(2)
 
 
-def run() -> None:
-    """Run one ambassador until a signal ends it."""
+def _serve() -> None:
+    from choregos_ambassador import process  # noqa: PLC0415  see above
+
+    process.run()
+
+
+def _drain() -> None:
+    from choregos_ambassador.drain import DrainError, drain  # noqa: PLC0415  see above
+
     try:
-        settings = read(os.environ)
-    except SettingsError as error:
-        sys.exit(f"error: {error}")
-    log.configure(settings.log_level)
-    gc.freeze()
-    try:
-        uvloop.run(_serve(settings))
-    except Fatal as error:
+        drain(os.environ)
+    except DrainError as error:
         sys.exit(f"error: {error}")
 
 
-async def _serve(settings: Settings) -> None:
-    await Server(settings).run()
+def _print_version() -> None:
+    from importlib.metadata import version  # noqa: PLC0415  see above
+
+    sys.stdout.write(f"choregos-ambassador {version('choregos')}\n")

@@ -1,0 +1,48 @@
+"""A pod's manifest, read: absent and null fields are empty ones, and containers are told apart by what they are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from choregos_operator.annotations import INJECTED, INJECTED_LABEL
+
+CONTAINER: Final = "choregos-ambassador"
+"""Name of the ambassador's container."""
+LISTS: Final = ("initContainers", "containers")
+"""The fields of a pod's spec that hold containers, in the order in which these start."""
+
+Manifest = Mapping[str, Any]
+
+
+def labels(pod: Manifest) -> Mapping[str, str]:
+    """Return a pod's labels."""
+    return _mapping(_mapping(pod, "metadata"), "labels")
+
+
+def annotations(pod: Manifest) -> Mapping[str, str]:
+    """Return a pod's annotations."""
+    return _mapping(_mapping(pod, "metadata"), "annotations")
+
+
+def spec(pod: Manifest) -> Manifest:
+    """Return a pod's spec."""
+    return _mapping(pod, "spec")
+
+
+def items(manifest: Manifest, field: str) -> Sequence[Any]:
+    """Return a list of a manifest."""
+    return manifest.get(field) or ()
+
+
+def containers(pod: Manifest) -> Iterator[Manifest]:
+    """Yield every container of a pod but the ambassador's own."""
+    for field in LISTS:
+        yield from (each for each in items(spec(pod), field) if each.get("name") != CONTAINER)
+
+
+def injected(pod: Manifest) -> bool:
+    """Whether the pod says that the webhook has been here: then what bears our names is ours."""
+    return labels(pod).get(INJECTED_LABEL) == INJECTED
+
+
+def _mapping(manifest: Manifest, field: str) -> Mapping[str, Any]:
+    return manifest.get(field) or {}

@@ -1,0 +1,13 @@
+"""What the installation says about every ambassador."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionSettings:
+    """What a pod and its choreography leave open."""
+
+    image: str
+    """Image of the ambassador, unless the pod names another."""
+    nats_url: str
+    """URLs of the NATS servers of every bus that names none, separated by commas."""
