@@ -38,6 +38,11 @@ class Reason(StrEnum):
     CRASH_LOOP = "crash-loop"
     """It was delivered again and again, and no delivery came to an end: it may be what kills the pod."""
 
+    @classmethod
+    def recorded(cls, text: str) -> "Reason":
+        """Read a reason from the bus; one that a newer release invented counts as `exhausted`."""
+        return next((reason for reason in cls if reason == text), cls.EXHAUSTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -175,3 +175,8 @@ def test_a_letter_that_would_not_fit_says_where_the_event_stands_and_that_it_is_
 )
 def test_times_are_written_in_utc_with_milliseconds(seconds: float, text: str) -> None:
     assert rfc3339(seconds) == text
+
+
+def test_a_recorded_reason_that_a_newer_release_invented_is_read_as_exhausted() -> None:
+    assert Reason.recorded("rejected") is Reason.REJECTED
+    assert Reason.recorded("struck-by-lightning") is Reason.EXHAUSTED
