@@ -13,9 +13,6 @@ from choregos_contract.configuration import Configuration, dump
 
 CONFIG_KEY: Final = "configuration.json"
 """Key of the document in the ConfigMap, and thus the name of the file that the ambassador reads."""
-CONFIGURATION_GENERATION: Final = "choregos.dev/configuration-generation"
-"""Annotation of a pod, set by the controller: the generation that it was last told of. A pod that was injected before
-the ConfigMap was written carries the right hash already; this is what changes on it then, so that the kubelet looks."""
 CONFIGURATION_WRITTEN: Final = "choregos.dev/configuration-written"
 """Annotation of a ConfigMap: when its document last changed, in RFC 3339."""
 

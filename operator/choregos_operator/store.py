@@ -37,12 +37,23 @@ class Stored:
         return self.choreography is not None and all(each.severity is not Severity.ERROR for each in self.findings)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBus:
+    """One bus of the API server."""
+
+    body: Body
+    bus: EventBus | None
+    """The same, read; None if it cannot be, which only happens past the webhook."""
+    findings: tuple[Finding, ...]
+
+
 class Store:
     """The choreographies and buses of all namespaces."""
 
     def __init__(self) -> None:
-        self._choreographies: dict[Key, Stored] = {}
-        self._buses: dict[Key, EventBus] = {}
+        self._choreographies: dict[str, dict[str, Stored]] = {}
+        self._sorted: dict[str, tuple[Stored, ...]] = {}
+        self._buses: dict[Key, StoredBus] = {}
 
     def changed(self, _kind: Kind, body: Body, there: bool) -> None:
         """Take in what a mirror tells."""
@@ -50,37 +61,56 @@ class Store:
 
     def put(self, body: Body) -> None:
         """Take in an object that is new or has changed."""
-        key, read = _key(body), resource_of(dict(body))
+        (namespace, name), read = _key(body), resource_of(dict(body))
+        findings = tuple(read) if isinstance(read, list) else ()
         if body["kind"] == "EventBus":
-            if isinstance(read, EventBus):
-                self._buses[key] = read
-        elif isinstance(read, Choreography):
-            self._choreographies[key] = Stored(body, read, tuple(check(read)))
-        else:
-            self._choreographies[key] = Stored(body, None, tuple(read) if isinstance(read, list) else ())
+            self._buses[namespace, name] = StoredBus(body, read if isinstance(read, EventBus) else None, findings)
+            return
+        stored = Stored(body, None, findings)
+        if isinstance(read, Choreography):
+            stored = Stored(body, read, tuple(check(read)))
+        self._choreographies.setdefault(namespace, {})[name] = stored
+        self._sorted.pop(namespace, None)
 
     def drop(self, body: Body) -> None:
         """Forget an object that is gone."""
-        (self._buses if body["kind"] == "EventBus" else self._choreographies).pop(_key(body), None)
+        namespace, name = _key(body)
+        if body["kind"] == "EventBus":
+            self._buses.pop((namespace, name), None)
+        else:
+            self._choreographies.get(namespace, {}).pop(name, None)
+            self._sorted.pop(namespace, None)
 
     def bus(self, namespace: str, name: str) -> EventBus | None:
         """Return a bus, if it has an object that can be read."""
+        stored = self._buses.get((namespace, name))
+        return stored.bus if stored else None
+
+    def stored_bus(self, namespace: str, name: str) -> StoredBus | None:
+        """Return a bus, if it has an object."""
         return self._buses.get((namespace, name))
 
     def of_namespace(self, namespace: str) -> tuple[Stored, ...]:
         """Return a namespace's choreographies, the oldest first."""
-        found = (stored for key, stored in self._choreographies.items() if key[0] == namespace)
-        return tuple(sorted(found, key=lambda stored: stored.age))
+        if namespace not in self._sorted:
+            found = self._choreographies.get(namespace, {}).values()
+            self._sorted[namespace] = tuple(sorted(found, key=lambda stored: stored.age))
+        return self._sorted[namespace]
 
     def of_bus(self, namespace: str, bus: str) -> tuple[Stored, ...]:
         """Return the choreographies of one bus, the oldest first."""
         return tuple(stored for stored in self.of_namespace(namespace) if stored.bus == bus)
 
+    def buses_in(self, namespace: str) -> frozenset[str]:
+        """Return the names of the buses that a namespace's choreographies name or that have an object there."""
+        named = {stored.bus for stored in self.of_namespace(namespace)}
+        return frozenset(named | {name for place, name in self._buses if place == namespace})
+
     @property
     def scopes(self) -> frozenset[Key]:
         """Namespace and name of every bus that a choreography names or that has an object."""
-        named = {(key[0], stored.bus) for key, stored in self._choreographies.items()}
-        return frozenset(named | self._buses.keys())
+        places = self._choreographies.keys() | {namespace for namespace, _ in self._buses}
+        return frozenset((namespace, bus) for namespace in places for bus in self.buses_in(namespace))
 
 
 def _key(body: Body) -> Key:

@@ -9,6 +9,8 @@ from choregos_operator.controller.passes import ComeAgain, Passes
 from choregos_operator.mirror import Key
 
 SCOPE = ("shop", "default")
+READY = asyncio.Event()
+READY.set()
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +25,12 @@ class Looks:
         self.most_at_once = 0
         self.go = asyncio.Event()
         self.go.set()
+        self.again: list[float | None] = []
         self._errors = list(errors)
         self._running: list[Key] = []
         self._news = asyncio.Condition()
 
-    async def __call__(self, scope: Key) -> None:
+    async def __call__(self, scope: Key) -> float | None:
         self._running.append(scope)
         self.most_at_once = max(self.most_at_once, self._running.count(scope))
         async with self._news:
@@ -37,6 +40,7 @@ class Looks:
         self._running.remove(scope)
         if self._errors:
             raise self._errors.pop(0)
+        return self.again.pop(0) if self.again else None
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(5), self._news:
@@ -45,7 +49,7 @@ class Looks:
 
 async def test_many_marks_at_once_are_one_pass() -> None:
     look = Looks()
-    queue = Passes(look)
+    queue = Passes(look, ready=READY)
     for _ in range(100):
         queue.mark(SCOPE)
     queue.mark(("shop", "other"))
@@ -56,8 +60,8 @@ async def test_many_marks_at_once_are_one_pass() -> None:
 
 async def test_a_change_during_a_pass_is_one_more_pass_after_it() -> None:
     look = Looks()
+    queue = Passes(look, ready=READY)
     look.go.clear()
-    queue = Passes(look)
     queue.mark(SCOPE)
     await look.until(1)
     for _ in range(10):
@@ -72,7 +76,7 @@ async def test_a_change_during_a_pass_is_one_more_pass_after_it() -> None:
 @pytest.mark.parametrize("error", [ComeAgain("NATS is away"), ValueError("a defect")])
 async def test_a_failed_pass_is_repeated_and_disturbs_no_other_bus(error: Exception) -> None:
     look = Looks(error, error)
-    queue = Passes(look)
+    queue = Passes(look, ready=READY)
     queue.mark(SCOPE)
     await look.until(3)
     queue.mark(("shop", "other"))
@@ -83,9 +87,30 @@ async def test_a_failed_pass_is_repeated_and_disturbs_no_other_bus(error: Except
 
 async def test_closing_ends_a_pass_that_runs() -> None:
     look = Looks()
+    queue = Passes(look, ready=READY)
     look.go.clear()
-    queue = Passes(look)
     queue.mark(SCOPE)
     await look.until(1)
     async with asyncio.timeout(1):
         await queue.close()
+
+
+async def test_nothing_is_looked_at_before_everything_is_known() -> None:
+    look, ready = Looks(), asyncio.Event()
+    queue = Passes(look, ready=ready)
+    queue.mark(SCOPE)
+    await asyncio.sleep(0.05)
+    assert look.scopes == []
+    ready.set()
+    await look.until(1)
+    await queue.close()
+
+
+async def test_a_pass_that_asks_for_it_is_followed_by_another() -> None:
+    look = Looks()
+    look.again = [0.02, None]
+    queue = Passes(look, ready=READY)
+    queue.mark(SCOPE)
+    await look.until(2)
+    await queue.close()
+    assert look.again == []

@@ -36,10 +36,14 @@ class _Scope:
 
 
 class Passes:
-    """Runs `look` for every scope (namespace, bus) that is marked."""
+    """Runs `look` for every scope (namespace, bus) that is marked, as soon as `ready` is set.
 
-    def __init__(self, look: Callable[[Key], Awaitable[None]]) -> None:
+    What `look` returns is the seconds after which to look again, or None for when something changes.
+    """
+
+    def __init__(self, look: Callable[[Key], Awaitable[float | None]], *, ready: asyncio.Event) -> None:
         self._look = look
+        self._ready = ready
         self._scopes: dict[Key, _Scope] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -59,6 +63,7 @@ class Passes:
 
     async def _run(self, name: Key) -> None:
         scope = self._scopes[name]
+        await self._ready.wait()
         while True:
             await scope.due.wait()
             await asyncio.sleep(GATHER)
@@ -72,7 +77,7 @@ class Passes:
     async def _pass(self, name: Key, scope: _Scope) -> float:
         """Run one pass; returns the seconds to wait before it is tried again, 0 if it is done."""
         try:
-            await self._look(name)
+            again = await self._look(name)
         except ComeAgain as reason:
             waits = scope.fail()
             log.warning("coming again", namespace=name[0], bus=name[1], seconds=waits, reason=str(reason))
@@ -81,4 +86,6 @@ class Passes:
             log.exception("a pass broke", namespace=name[0], bus=name[1], seconds=waits)
         else:
             scope.failures, waits = 0, 0.0
+            if again is not None:
+                asyncio.get_running_loop().call_later(again, scope.due.set)
         return waits

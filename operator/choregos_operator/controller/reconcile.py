@@ -1,0 +1,99 @@
+"""One pass over one bus, in reading order: look, wire, write the configurations, tell the pods, report.
+
+The order is a promise: durables stand before a configuration lets anybody publish, and a pod is nudged after its ConfigMap
+was written. Every step either stands or is done again by the next pass, so the process may be killed between any two.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from choregos_operator.bus.connections import Connections
+from choregos_operator.controller.ambassadors import Ambassadors, Standing, ambassadors
+from choregos_operator.controller.announcements import Announcer, evicted, without_ambassador
+from choregos_operator.controller.api import Api, ApiError, NotThere
+from choregos_operator.controller.configuring import Configuring
+from choregos_operator.controller.eviction import candidates, evict
+from choregos_operator.controller.labels_on_deployments import mislabelled
+from choregos_operator.controller.metrics import Metrics
+from choregos_operator.controller.nudge import nudge, nudges
+from choregos_operator.controller.observed import Observed
+from choregos_operator.controller.passes import ComeAgain
+from choregos_operator.controller.reporting import Reporting
+from choregos_operator.controller.sight import Sight, sight
+from choregos_operator.controller.wiring import Wirer
+from choregos_operator.kube import Away
+from choregos_operator.mirror import Key
+from choregos_operator.settings import Settings
+
+SOON = 2.0
+"""Seconds after which ambassadors that are behind are looked at again."""
+
+
+class Reconciler:
+    """Looks at buses; what it remembers between two looks makes them cheaper and kinder, and may be forgotten."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: Api,
+        observed: Observed,
+        announcer: Announcer,
+        metrics: Metrics,
+        *,
+        connections: Connections,
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._observed = observed
+        self._announcer = announcer
+        self._metrics = metrics
+        self._wirer = Wirer(settings, connections)
+        self._configuring = Configuring(api, observed)
+        self._reporting = Reporting(api, observed, announcer, metrics, kept=timedelta(days=settings.orphan_ttl_days))
+
+    async def look(self, scope: Key) -> float | None:
+        """Run one pass; returns the seconds after which to look again, if it knows; raises ComeAgain."""
+        with self._metrics.pass_seconds.time():
+            try:
+                again = await self._pass(sight(self._observed, scope), datetime.now(UTC))
+            except NotThere:
+                self._metrics.passes.labels("gone").inc()
+                return None  # the namespace is on its way: so are the objects
+            except (Away, ApiError) as error:
+                self._metrics.passes.labels("api-error").inc()
+                raise ComeAgain(str(error)) from error
+            except ComeAgain:
+                self._metrics.passes.labels("bus-fault").inc()
+                raise
+            else:
+                self._metrics.passes.labels("done").inc()
+                return again
+
+    async def _pass(self, seen: Sight, now: datetime) -> float | None:
+        outcome = await self._wirer.wire(seen, now)
+        configured = await self._configuring.configure(seen, outcome, now)
+        told = await nudge(self._api, nudges(seen.pods, configured.targets))
+        self._metrics.nudges.inc(told)
+        standing = ambassadors(seen.pods, configured.targets, outcome.loaded_by_pod)
+        await self._reporting.report(seen, outcome, configured, now)
+        await self._tell_owners(seen, standing, now)
+        if self._settings.evict_uninjected:
+            await self._evict(seen, now)
+        if outcome.fault:
+            raise ComeAgain(outcome.fault)
+        return SOON if standing.of(Standing.BEHIND) else None
+
+    async def _tell_owners(self, seen: Sight, standing: Ambassadors, now: datetime) -> None:
+        """Tell pods and workloads what is wrong with them."""
+        counts = Counter((pod.service, kind.value) for kind, pods in standing.pods.items() for pod in pods)
+        self._metrics.pods(*seen.scope, counts)
+        pods = map(without_ambassador, standing.of(Standing.WITHOUT))
+        workloads = filter(None, map(mislabelled, seen.workloads))
+        await self._announcer.tell([*pods, *workloads], now=now)
+
+    async def _evict(self, seen: Sight, now: datetime) -> None:
+        for pod in candidates(seen.pods):
+            why_not = await evict(self._api, pod)
+            self._metrics.evictions.labels("refused" if why_not else "evicted").inc()
+            if not why_not:
+                await self._announcer.tell([evicted(pod)], now=now)
