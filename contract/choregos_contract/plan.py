@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from choregos_contract.wiring import (
+    APPLIED,
     CREATED,
     OURS,
     PARTITIONS,
@@ -43,8 +44,9 @@ class Existing:
 
     @property
     def ours(self) -> dict[str, str]:
-        """The part of the metadata that is ours."""
-        return {key: value for key, value in (self.config.get("metadata") or {}).items() if key.startswith(OURS)}
+        """The part of the metadata that a plan sets; the operator's record of a stream is not of it."""
+        metadata = self.config.get("metadata") or {}
+        return {key: value for key, value in metadata.items() if key.startswith(OURS) and key != APPLIED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _durable_step(durable: Durable, config: dict[str, Any], existing: Existing |
     if refusal := _refused_durable(durable, existing):
         return refusal
     config["metadata"][CREATED] = existing.ours.get(CREATED, existing.created)
-    for fixed in ("deliver_policy", "opt_start_time", "filter_subjects"):
+    for fixed in ("deliver_policy", "opt_start_time", "opt_start_seq", "filter_subjects"):
         config.pop(fixed, None)
     return _change(durable, config, existing)
 
@@ -188,7 +190,7 @@ def _refused_durable(durable: Durable, existing: Existing) -> Refuse | None:
             "remove the durable yourself if its position is of no more use",
         )
     started = existing.ours.get(START_FROM) or _start_of(found)
-    if started != durable.start_from:
+    if started not in (durable.start_from, "by_start_sequence"):  # a sequence: we put it in the place of a lost one
         return Refuse(
             str(durable),
             f"startFrom is '{durable.start_from}', but the reaction started from '{started}', and that is immutable",
@@ -213,7 +215,7 @@ def _change(target: Stream | Durable, config: Config, existing: Existing) -> Upd
         fields.append("metadata")
     if not fields:
         return Nothing(target)
-    others = {key: value for key, value in (found.get("metadata") or {}).items() if not key.startswith(OURS)}
+    others = {key: value for key, value in (found.get("metadata") or {}).items() if key not in existing.ours}
     return Update(target, {**found, **config, "metadata": others | ours}, tuple(fields))
 
 

@@ -2,25 +2,29 @@
 
 No I/O of its own: `ask` sends one request to a subject and returns the answer's payload, so that the CLI and the operator
 wire by the same code. Two wirers at once are no harm: a create never overwrites, and whoever comes second reads again.
+`wire` asks for every target; who knows already what exists plans for himself, and settles only what is to be changed.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from choregos_contract.plan import Create, Existing, Nothing, Refuse, Step, Update, refuse_server, step
+from choregos_contract.plan import Config, Create, Existing, Nothing, Refuse, Step, Update, refuse_server, step
 from choregos_contract.wiring import Durable, Stream, Wanted
 
 Ask = Callable[[str, bytes], Awaitable[bytes]]
+Planner = Callable[[Existing | None], Step]
+"""What to do about one target, given what exists of it."""
 
 ROUNDS = 5
 """How often a target is read again because another wirer was quicker."""
 
-_STREAM_NOT_FOUND = 10059
-_CONSUMER_NOT_FOUND = 10014
-_RACE = {_STREAM_NOT_FOUND, _CONSUMER_NOT_FOUND, 10058, 10148, 10149}
+STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
+_RACE = {STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, 10058, 10148, 10149}
 """Beside the two above: the stream exists in another form, the consumer exists already, it does not exist any more."""
 _ROOM = "raise the JetStream limits of the account or the servers, or lower maxBytes"
 _MENDS = {
@@ -75,21 +79,28 @@ async def wire(ask: Ask, wanted: Wanted, *, server_version: str, now: str) -> Wi
         raise WiringRefused((refusal,), WiringReport())
     steps: list[Step] = []
     for targets in (wanted.streams, wanted.durables):
-        steps += [await _settle(ask, target, server_version, now) for target in targets]
+        steps += [
+            await settle(ask, target, partial(step, target, server_version=server_version, now=now))
+            for target in targets
+        ]
         if refusals := tuple(each for each in steps if isinstance(each, Refuse)):
             raise WiringRefused(refusals, _report(steps))
     return _report(steps)
 
 
-async def _settle(ask: Ask, target: Stream | Durable, server_version: str, now: str) -> Step:
-    """Read, plan and apply one target, again if another wirer was quicker."""
+async def settle(ask: Ask, target: Stream | Durable, planner: Planner, first: Step | None = None) -> Step:
+    """Read, plan and apply one target, again if another wirer was quicker; return the step that stood.
+
+    `first` is the plan of somebody who has read already. Raises JetStreamError for what no plan foresaw.
+    """
     error: JetStreamError | None = None
     for _ in range(ROUNDS):
-        planned = step(target, await _existing(ask, target), server_version=server_version, now=now)
+        planned = first or planner(await _existing(ask, target))
+        first = None
         if isinstance(planned, Nothing | Refuse):
             return planned
         try:
-            await _request(ask, target, *_command(planned))
+            await request(ask, str(target), *_command(planned))
         except JetStreamError as refused:
             if mend := _MENDS.get(refused.err_code):
                 return Refuse(str(target), refused.description, mend)
@@ -104,11 +115,26 @@ async def _settle(ask: Ask, target: Stream | Durable, server_version: str, now: 
 
 async def _existing(ask: Ask, target: Stream | Durable) -> Existing | None:
     try:
-        return Existing.of(await _request(ask, target, f"{_kind(target)}.INFO.{_address(target)}", b""))
+        return Existing.of(await request(ask, str(target), f"{_kind(target)}.INFO.{_address(target)}"))
     except JetStreamError as error:
-        if error.err_code in (_STREAM_NOT_FOUND, _CONSUMER_NOT_FOUND):
+        if error.err_code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
             return None
         raise
+
+
+async def request(ask: Ask, what: str, subject: str, body: bytes = b"") -> dict[str, Any]:
+    """Ask JetStream's API, at a subject below `$JS.API.`; raises JetStreamError about `what`."""
+    answer = msgspec.json.decode(await ask(f"$JS.API.{subject}", body), type=dict[str, Any])
+    if error := answer.get("error"):
+        raise JetStreamError(
+            what, error.get("code", 0), error.get("err_code", 0), error.get("description", "no description")
+        )
+    return answer
+
+
+def update_durable(stream: str, name: str, config: Config) -> tuple[str, bytes]:
+    """Return the request, subject and payload, that replaces the configuration of a durable which exists."""
+    return _consumer_command(stream, name, config, "update")
 
 
 def _command(planned: Create | Update) -> tuple[str, bytes]:
@@ -116,19 +142,14 @@ def _command(planned: Create | Update) -> tuple[str, bytes]:
     target, verb = planned.target, "CREATE" if isinstance(planned, Create) else "UPDATE"
     if isinstance(target, Stream):
         return f"STREAM.{verb}.{target.name}", msgspec.json.encode(planned.config)
+    return _consumer_command(target.stream, target.name, planned.config, verb.lower())
+
+
+def _consumer_command(stream: str, name: str, config: Config, action: str) -> tuple[str, bytes]:
     # An explicit action: a create must not overwrite what another wirer made in between, nor an update bring back
     # with a new position what somebody has just removed.
-    body = {"stream_name": target.stream, "config": planned.config, "action": verb.lower()}
-    return f"CONSUMER.CREATE.{_address(target)}", msgspec.json.encode(body)
-
-
-async def _request(ask: Ask, target: Stream | Durable, subject: str, body: bytes) -> dict[str, Any]:
-    answer = msgspec.json.decode(await ask(f"$JS.API.{subject}", body), type=dict[str, Any])
-    if error := answer.get("error"):
-        raise JetStreamError(
-            str(target), error.get("code", 0), error.get("err_code", 0), error.get("description", "no description")
-        )
-    return answer
+    body = {"stream_name": stream, "config": config, "action": action}
+    return f"CONSUMER.CREATE.{stream}.{name}", msgspec.json.encode(body)
 
 
 def _kind(target: Stream | Durable) -> str:

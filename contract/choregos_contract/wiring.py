@@ -21,6 +21,10 @@ PARTITIONS = OURS + "partitions"
 SHARDS = OURS + "shards"
 START_FROM = OURS + "start-from"
 CREATED = OURS + "created"
+ORPHANED = OURS + "orphaned"
+"""Since when (RFC 3339) no choreography wants this durable; the next one that does takes the mark away."""
+APPLIED = OURS + "applied"
+"""What the operator last asked of a stream, as JSON: by it a change by other hands is told from a new wish."""
 ATOMIC_BATCHES = (2, 12)
 ACK_WAIT = 30.0
 """Seconds until the server gives an event to another ambassador, unless its lease is extended."""
@@ -93,6 +97,8 @@ class Durable:
     service: str
     event: str
     owner: str
+    resume_at: int | None = None
+    """Sequence to begin at if it has to be made: where a durable of this name was that is gone. Else `start_from` says."""
 
     def __str__(self) -> str:
         return f"durable {self.name} of stream {self.stream}"
@@ -118,7 +124,10 @@ class Durable:
         }
         if config["deliver_policy"] == "by_start_time":
             config["opt_start_time"] = self.start_from
-        return config
+        if self.resume_at is None:
+            return config
+        config.pop("opt_start_time", None)
+        return config | {"deliver_policy": "by_start_sequence", "opt_start_seq": self.resume_at}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,8 @@ class Wanted:
 
     streams: tuple[Stream, ...]
     durables: tuple[Durable, ...]
+    explicit: bool = True
+    """Whether an EventBus says how the streams shall be; otherwise the defaults do."""
 
 
 def wanted(choreographies: Sequence[Choreography], bus: EventBus | None, namespace: str) -> Wanted:
@@ -136,6 +147,7 @@ def wanted(choreographies: Sequence[Choreography], bus: EventBus | None, namespa
     return Wanted(
         (_events(names, spec), _dead_letters(names, spec), _notes(names, spec)),
         tuple(_durable(names, claim) for claim in claims(choreographies)),
+        explicit=bus is not None,
     )
 
 
