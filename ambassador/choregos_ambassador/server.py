@@ -60,7 +60,7 @@ class Server:
             report=Report(self._metrics, every_hop=settings.log_events, answers=settings.log_answers),
         )
         self._reactions = Reactions(self._equipment, self._metrics)
-        self._service_api = ServiceApi(self._equipment, self._reactions)
+        self._service_api = ServiceApi(self._equipment, self._reactions, settings.pod)
         self._publish_api = PublishApi(self._bus, self._metrics, self._start_drain)
         self._probes = Probes(self._metrics)
         self._runners: list[web.AppRunner] = []

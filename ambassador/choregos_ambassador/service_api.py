@@ -18,9 +18,10 @@ NAME: Final = "choregos-ambassador"
 class ServiceApi:
     """Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` for every replica, and one status subject for any of them."""
 
-    def __init__(self, equipment: Equipment, reactions: Reactions) -> None:
+    def __init__(self, equipment: Equipment, reactions: Reactions, pod: str | None) -> None:
         self._with = equipment
         self._reactions = reactions
+        self._of_pod = {} if pod is None else {"pod": pod}
         self._generation = 0
         self._started = False
 
@@ -37,7 +38,8 @@ class ServiceApi:
                 name=NAME,
                 version=version("choregos"),
                 description="Carries events between JetStream and a service's HTTP port",
-                metadata={"service": configuration.service, "namespace": names.namespace, "bus": names.bus},
+                metadata={"service": configuration.service, "namespace": names.namespace, "bus": names.bus}
+                | self._of_pod,
                 stats_handler=self._stats,
             ),
         )

@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """URLs of the NATS servers, separated by commas."""
     nats_credentials: str | None = None
     """Directory with the credentials for NATS and the files for TLS, one file each; read anew for every connection."""
+    pod: str | None = None
+    """Name of the pod that it runs in; told on NATS' service API, so that the controller knows whose it is."""
     target_host: str = "127.0.0.1"
     """Host of the service."""
     publish_host: str = "127.0.0.1"

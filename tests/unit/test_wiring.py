@@ -171,6 +171,15 @@ class TestDurables:
         rivals = [choreography({"package": {"reactions": [{"event": "E"}]}}, name=name) for name in ("old", "young")]
         assert [each.owner for each in wanted(rivals, None, "shipping").durables] == ["shipping/old"]
 
+    @pytest.mark.parametrize("start_from", ["created", "all", "2026-01-01T00:00:00Z"])
+    def test_in_the_place_of_a_lost_one_it_begins_at_a_sequence_and_still_says_what_was_asked(
+        self, start_from: str
+    ) -> None:
+        config = replace(simple(startFrom=start_from).durables[0], resume_at=7).to_config(NOW)
+        assert (config["deliver_policy"], config["opt_start_seq"]) == ("by_start_sequence", 7)
+        assert "opt_start_time" not in config
+        assert config["metadata"]["choregos.dev/start-from"] == start_from
+
     def test_suspend_does_not_touch_the_durable(self) -> None:
         assert simple(suspend=True) == simple()
 
@@ -212,6 +221,22 @@ class TestPlan:
             found = before.durables[EVENTS, DURABLE].config
             for fixed in ("deliver_policy", "opt_start_time", "filter_subjects", "metadata"):
                 assert step.config.get(fixed) == found.get(fixed)
+
+    def test_what_came_back_at_a_sequence_stays_there_also_without_its_metadata(self) -> None:
+        placed = {"deliver_policy": "by_start_sequence", "opt_start_seq": 7}
+        (*_, step) = planned(simple(), with_config(WIRED, DURABLE, **placed))
+        assert isinstance(step, Nothing)
+        (*_, step) = planned(simple(), with_config(WIRED, DURABLE, metadata={}, **placed))
+        assert isinstance(step, Update)
+        assert (step.fields, step.config["opt_start_seq"]) == (("metadata",), 7)
+
+    def test_the_operators_record_of_a_stream_is_neither_compared_nor_removed(self) -> None:
+        recorded = {**ours(EVENTS), "choregos.dev/applied": "{}"}
+        (step, *_) = planned(simple(), with_config(WIRED, EVENTS, metadata=recorded))
+        assert isinstance(step, Nothing)
+        (step, *_) = planned(simple(), with_config(WIRED, EVENTS, metadata=recorded, max_bytes=5))
+        assert isinstance(step, Update)
+        assert (step.fields, step.config["metadata"]["choregos.dev/applied"]) == (("max_bytes",), "{}")
 
     def test_a_new_owner_adopts_the_durable_and_clears_the_marks_of_an_orphan(self) -> None:
         metadata = {**ours(DURABLE), "choregos.dev/owner": "gone", "choregos.dev/orphaned": NOW, "team": "a"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Final
 
 from kubernetes.aio.client import ApiClient
 from prometheus_client import CollectorRegistry
@@ -20,6 +21,9 @@ from choregos_operator.probes import served
 from choregos_operator.settings import Settings
 from choregos_operator.watching import watch
 
+MOST_IN_A_SWEEP: Final = 12
+"""Buses that are looked at within `sweep_seconds`: at its default, that is a request each second to NATS."""
+
 
 async def live(settings: Settings, stop: asyncio.Event, *, identity: str) -> None:
     """Reconcile while the Lease is held, until `stop`; raises lease.Lost, OSError, and what ends the watch."""
@@ -28,7 +32,13 @@ async def live(settings: Settings, stop: asyncio.Event, *, identity: str) -> Non
         served(settings.probes_host, settings.probes_port, registry, lambda: None),
         await connect() as client,
     ):
-        lease = Lease(client, namespace=settings.namespace, name=settings.lease, identity=identity)
+        lease = Lease(
+            client,
+            namespace=settings.namespace,
+            name=settings.lease,
+            identity=identity,
+            duration=settings.lease_seconds,
+        )
         holding = asyncio.create_task(lease.hold(lambda: _work(settings, client, registry, identity, stop)))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -64,12 +74,15 @@ async def _work(
 
 
 async def _sweep(settings: Settings, observed: Observed, passes: Passes, stop: asyncio.Event) -> None:
-    """Look at every bus now and then, one after the other, for what changed without a notice."""
+    """Look at every bus now and then, one after the other, for what changed without a notice.
+
+    A look takes a handful of requests to NATS: where there are many buses, it is the time between two looks that grows.
+    """
     while not stop.is_set():
         scopes = sorted(observed.store.scopes)
         for scope in scopes:
             passes.mark(scope)
-            await _stopped_within(stop, settings.sweep_seconds / len(scopes))
+            await _stopped_within(stop, settings.sweep_seconds / min(len(scopes), MOST_IN_A_SWEEP))
         if not scopes:
             await _stopped_within(stop, settings.sweep_seconds)
 

@@ -2,13 +2,12 @@
 
 import asyncio
 
-from choregos_operator.webhook.server import serve
-
 from choregos_operator.kube import connect
 from choregos_operator.mirror import Mirror
 from choregos_operator.settings import Settings
 from choregos_operator.store import Store
 from choregos_operator.watching import CHOREOGRAPHIES, EVENT_BUSES, watch
+from choregos_operator.webhook.server import serve
 
 
 async def live(settings: Settings, stop: asyncio.Event) -> None:

@@ -1,0 +1,75 @@
+"""Durables that no choreography wants any more.
+
+They are kept for a while, marked with the moment: a rename, a prune or a mistake that is taken back loses no position, for the
+plan takes the mark away from what is wanted again. Only what was made for an object of this cluster is ever touched.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from choregos_contract.wiring import ORPHANED
+from choregos_operator.bus.survey import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """It is an orphan from now on."""
+
+    durable: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """It is an orphan already, and not for long enough."""
+
+    durable: Seen
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """It has been an orphan for too long."""
+
+    durable: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Unmark:
+    """It is none: its choreography exists, though nobody can tell what that wants."""
+
+    durable: Seen
+
+
+Verdict = Mark | Keep | Sweep | Unmark
+
+
+def orphans(
+    existing: Iterable[Seen], wanted: frozenset[str], frozen: frozenset[str], now: datetime, ttl: timedelta
+) -> tuple[Verdict, ...]:
+    """Return what becomes of durables that are not among `wanted` (names).
+
+    `frozen` are the uids of choreographies that exist, and are invalid or cannot be read. Whose owner is no uid was made on
+    somebody's own machine, and who has no owner was made by others: both are let be.
+    """
+    ours = (each for each in existing if each.owner and "/" not in each.owner and each.name not in wanted)
+    return tuple(verdict for each in ours if (verdict := _verdict(each, frozen, now, ttl)))
+
+
+def _verdict(durable: Seen, frozen: frozenset[str], now: datetime, ttl: timedelta) -> Verdict | None:
+    marked = durable.existing.ours.get(ORPHANED)
+    if durable.owner in frozen:
+        return None if marked is None else Unmark(durable)
+    since = None if marked is None else _moment(marked)
+    if since is None:
+        return Mark(durable)
+    return Sweep(durable) if now - since >= ttl else Keep(durable, since)
+
+
+def _moment(text: str) -> datetime | None:
+    """Read a mark; None if other hands made it unreadable, so that it is made anew."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
