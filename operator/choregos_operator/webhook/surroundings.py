@@ -1,0 +1,51 @@
+"""What the other choreographies of the namespace make of a candidate, and what it does to them: warnings only.
+
+Only what concerns the candidate is looked at, so that an admission among hundreds of choreographies stays cheap.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from choregos_contract.findings import Finding
+from choregos_contract.graph import graph_of
+from choregos_contract.neighbours import collisions, unfed
+from choregos_contract.resources import IGNORE_ANNOTATION, Choreography
+
+
+def about(candidate: Choreography, elders: Sequence[Choreography], younger: Sequence[Choreography]) -> list[Finding]:
+    """Return what is doubtful about a choreography beside the others, but for what its annotation silences."""
+    ignored = {code.strip() for code in candidate.metadata.annotations.get(IGNORE_ANNOTATION, "").split(",")}
+    doubts = [*unfed(candidate, [*elders, candidate, *younger]), *collisions(candidate, elders)]
+    return [doubt for doubt in doubts if doubt.code not in ignored]
+
+
+def upon_others(
+    old: Choreography | None, candidate: Choreography, elders: Sequence[Choreography], younger: Sequence[Choreography]
+) -> Iterator[str]:
+    """Yield what an edit does to other choreographies that was not so before; `old` is None if it cannot be read."""
+    before = [old] if old else []
+    for other in younger:
+        known = {each.message for each in collisions(other, before)}
+        for doubt in collisions(other, [candidate]):
+            if doubt.message not in known:
+                yield f"{other.metadata.name}, which is younger: {doubt.message}; {doubt.hint}"
+    yield from _starved(before, candidate, [*elders, *younger])
+
+
+def _starved(before: Sequence[Choreography], candidate: Choreography, others: Sequence[Choreography]) -> Iterator[str]:
+    """Yield the events that the candidate emits no longer and that another one takes from outside."""
+    if not (lost := _emitted(before) - _emitted([candidate])):
+        return
+    for bus in {each.spec.bus for each in before}:
+        peers = [other for other in others if other.spec.bus == bus]
+        for event in sorted(lost - _emitted(peers)):
+            if waiting := [peer.metadata.name for peer in peers if _takes(peer, event)]:
+                yield f'no choreography emits "{event}" any more, and {waiting[0]} declares it external'
+
+
+def _takes(choreography: Choreography, event: str) -> bool:
+    spec = choreography.spec.events.get(event)
+    return spec is not None and spec.external
+
+
+def _emitted(choreographies: Sequence[Choreography]) -> frozenset[str]:
+    return frozenset(graph_of(choreographies).emitted) if choreographies else frozenset()
