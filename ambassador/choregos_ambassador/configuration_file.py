@@ -1,9 +1,16 @@
-"""The mounted configuration: read when it appears, and again whenever its content changes."""
+"""The mounted configuration: read when it appears, again whenever its content changes, and given up when it is gone.
+
+A file that is gone for some seconds means that nobody declares the service any more: its reactions then rest, as the
+durables do that nobody owns, and when the file is back they go on where they were.
+"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
@@ -11,14 +18,26 @@ from choregos_contract.configuration import Configuration, ConfigurationError, l
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks. Looking works on every file system, and with the links of a ConfigMap volume."""
+GONE_AFTER: Final = 5.0
+"""Seconds without the file after which it is not just between two versions."""
 
 
 async def changes(path: Path, metrics: Metrics) -> AsyncIterator[Configuration]:
-    """Yield each new configuration; one that cannot be used is reported, and the last good one stays in force."""
+    """Yield each new configuration; one that cannot be used is reported, and the last good one stays in force.
+
+    When the file is gone, what is yielded is the last good one without reactions and events to publish.
+    """
     seen: bytes | None = None
     current: Configuration | None = None
+    there = time.monotonic()
     while True:
         document = _read(path)
+        if document is not None:
+            there = time.monotonic()
+        elif current is not None and seen is not None and time.monotonic() - there > GONE_AFTER:
+            log.warning("configuration gone", path=str(path), generation=current.generation)
+            seen, current = None, replace(current, readiness=None, emits=(), reactions=())
+            yield current
         if document is not None and document != seen:
             seen = document
             try:

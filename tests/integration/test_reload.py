@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 
+import aiohttp
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -153,3 +155,22 @@ async def test_a_reload_while_nats_is_away_is_in_force_when_it_is_back() -> None
             await shop.publish(1, "Added", "a")
             await shop.settled("Kept", "Added")
         assert sorted(shop.called()) == ["a0", "k0"]
+
+
+async def test_a_service_that_nobody_declares_any_more_rests_and_goes_on_where_it_was() -> None:
+    """Its ConfigMap is gone then; the position stays with the durable."""
+    async with scene() as shop, shop.ambassador() as ambassador:
+        await shop.publish(3)
+        await shop.settled()
+        ambassador.configure_gone()
+        await ambassador.logged("configuration gone", generation=1)
+        await ambassador.logged("configured", reactions=[])
+        missed = await shop.publish(5, prefix="later")
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(f"{ambassador.publish_url}/events/Done", json={})
+            assert answer.status == 503
+        assert not set(missed) & set(shop.called())
+        ambassador.configure(shop.configuration)
+        await shop.settled()
+        assert set(missed) <= set(shop.called())
+        assert max(Counter(shop.called()).values()) == 1

@@ -39,6 +39,10 @@ class Ambassador(LoggingProcess):
         successor.write_bytes(document)
         successor.rename(self._path)
 
+    def configure_gone(self) -> None:
+        """Take the configuration away, as the deletion of a ConfigMap does."""
+        self._path.unlink()
+
     @property
     def publish_url(self) -> str:
         return str(self._listening["publish_url"])
