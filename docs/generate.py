@@ -13,6 +13,7 @@ from pathlib import Path
 from custom_resources.definitions import choreographies, event_buses
 from reference_pages.annotations import annotations
 from reference_pages.choreography import choreography
+from reference_pages.conditions import conditions
 from reference_pages.dead_letters import dead_letters
 from reference_pages.graphs import graph
 from reference_pages.headers import headers
@@ -21,7 +22,11 @@ from reference_pages.lint_codes import lint_codes
 from reference_pages.logs import logs
 from reference_pages.metrics import metrics
 from reference_pages.nats_permissions import nats_permissions
+from reference_pages.operator_metrics import operator_metrics
+from reference_pages.operator_settings import operator_settings
 from reference_pages.ports import ports
+from reference_pages.release import release
+from reference_pages.rights import rights
 from reference_pages.settings import settings
 from reference_pages.verdicts import verdicts
 from reference_pages.wire import wire
@@ -39,14 +44,19 @@ PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
     (REFERENCE / "headers.md", headers),
     (REFERENCE / "ports.md", ports),
     (REFERENCE / "annotations.md", annotations),
+    (REFERENCE / "conditions.md", conditions),
     (REFERENCE / "settings.md", settings),
+    (REFERENCE / "operator-settings.md", operator_settings),
+    (REFERENCE / "rights.md", rights),
     (REFERENCE / "limits.md", limits),
     (REFERENCE / "metrics.md", metrics),
+    (REFERENCE / "operator-metrics.md", operator_metrics),
     (REFERENCE / "logs.md", logs),
     (REFERENCE / "wire.md", wire),
     (DOCS / "guides" / "nats-permissions.md", nats_permissions),
     (CRDS / "choregos.dev_choreographies.yaml", choreographies),
     (CRDS / "choregos.dev_eventbuses.yaml", event_buses),
+    (DOCS / "guides" / "snippets" / "kubernetes" / "release.yaml", release),
     (ORDERS / "graph.mmd", partial(graph, ORDERS / "choreography.yaml")),
 )
 

@@ -33,8 +33,8 @@ The two kinds of `{API_VERSION}`, field by field. A field that is not listed is 
 1.1 takes for a boolean. What fields must be to one another is told by the [lint codes](../lint-codes.md).
 
 This release reads `idempotency` and does not act on it yet: lint says so. `servers` and `tls` of an `EventBus` are for the
-operator, which is not built yet: `choregos up` takes `--nats`. `compensates` and `description` change nothing at run time; they
-are there for lint, for drawings and for readers.""",
+[operator](../concepts/operator.md): `choregos up` takes `--nats`. `compensates` and `description` change nothing at run time;
+they are there for lint, for drawings and for readers.""",
         *_kind(Choreography),
         *_kind(EventBus),
         "## Texts",

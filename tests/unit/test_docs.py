@@ -16,7 +16,9 @@ from choregos_contract.checks import check
 from choregos_contract.document import load
 from support.console_script import ROOT, choregos
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+PAGES = sorted(
+    {page for names in ("*.md", "*/README.md", "docs/**/*.md", "examples/**/*.md") for page in ROOT.glob(names)}
+)
 BLOCK = re.compile(
     r"(?:^<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
