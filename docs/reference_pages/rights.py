@@ -40,11 +40,11 @@ any other namespace are not read; finalizers are not written.""",
         """
 ## When one is missing
 
-Neither process ends over it. It says which one is missing, in the API server's own words (`User "..." cannot patch resource
-"pods" ...`): in its log, and where a ConfigMap cannot be written, in the condition `Wired`. Without a right to `list` it waits,
-and without one on its Lease, too; without one to `watch`, changes of that kind are seen at the next sweep
-(`CHOREGOS_SWEEP_SECONDS`); without any other, the rest is done. It tries again, and goes on as soon as the right is there; no
-restart is needed.""",
+Neither process ends over it, but for a Lease that it holds and may no longer renew. It says which one is missing, in the API
+server's own words (`User "..." cannot patch resource "pods" ...`): in its log, and where a ConfigMap cannot be written, in
+the condition `Wired`. Without a right to `list` it waits, and without one on its Lease, too; without one to `watch`, changes
+of that kind are seen at the next sweep (`CHOREGOS_SWEEP_SECONDS`); without any other, the rest is done. It tries again, and
+goes on as soon as the right is there; no restart is needed.""",
     )
 
 

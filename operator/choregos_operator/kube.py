@@ -4,7 +4,7 @@ Objects come as plain mappings: the models of the client library cost more memor
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,14 @@ class Away(Exception):  # noqa: N818  named by what it means for the caller
     """The API server does not answer, or answers that it cannot now; come again."""
 
 
+def without_managed_fields(body: Body) -> Body:
+    """Return an object without the record of who wrote which field: nobody here reads it, and it is a third of a pod."""
+    if "managedFields" not in body["metadata"]:
+        return body
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of object that the operator looks at."""
@@ -34,6 +42,8 @@ class Kind:
     kind: str
     labels: str | None = None
     """Selects by label, in the API's own syntax; None for all of them."""
+    kept: Callable[[Body], Body] = without_managed_fields
+    """Returns what is kept in memory of an object."""
 
     @property
     def path(self) -> str:
@@ -75,7 +85,7 @@ async def list_all(client: ApiClient, kind: Kind) -> Listing:
         answer = await call(client, "GET", kind.path, query=query)
         # The items of a list carry neither kind nor version.
         head = {"apiVersion": answer["apiVersion"], "kind": kind.kind}
-        found += [head | item for item in answer["items"]]
+        found += [kind.kept(head | item) for item in answer["items"]]
         if not (more := answer["metadata"].get("continue")):
             return Listing(int(answer["metadata"]["resourceVersion"]), tuple(found))
         query["continue"] = more
@@ -103,3 +113,11 @@ async def call(
     if response.status >= 300:
         raise ApiException.from_response(http_resp=response, body=answer.decode(errors="replace"), data=None)
     return orjson.loads(answer)
+
+
+def message(error: ApiException) -> str:
+    """Return the API server's own sentence of a refusal, and not what else it tells of the object."""
+    try:
+        return str(orjson.loads(error.body or "")["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "no reason given"

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from kubernetes.aio.client import ApiClient, ApiException
 
-from choregos_operator.kube import Away, Body, call
+from choregos_operator.kube import Away, Body, call, message
 from choregos_operator.log import log
 
-DURATION: Final = 30
-"""Seconds after which a Lease that was not renewed is another's to take."""
-DEADLINE: Final = 20.0
-"""Seconds in which a renewal must succeed, or the work ends."""
-RETRY: Final = 5.0
-"""Seconds between two renewals, and between two looks of those who wait."""
+DEADLINE: Final = 2 / 3
+"""Part of the Lease's duration in which a renewal must succeed, or the work ends."""
+RETRY: Final = 1 / 6
+"""Part of the Lease's duration between two renewals, and between two looks of those who wait."""
+GIVE_BACK_WITHIN: Final = 1.0
+"""Seconds that the end of the process waits for an API server that hangs."""
 
 
 class Lost(Exception):  # noqa: N818  named by what it means for the caller
@@ -31,14 +31,16 @@ class Lost(Exception):  # noqa: N818  named by what it means for the caller
 
 
 class Lease:
-    """One Lease, as one candidate sees it."""
+    """One Lease, as one candidate sees it; who did not renew it for `duration` seconds has lost it."""
 
-    def __init__(self, client: ApiClient, *, namespace: str, name: str, identity: str) -> None:
+    def __init__(self, client: ApiClient, *, namespace: str, name: str, identity: str, duration: int = 30) -> None:
         self._client = client
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._name, self._identity = name, identity
+        self._duration, self._deadline, self._retry = duration, duration * DEADLINE, duration * RETRY
         self._seen: Body | None = None
         self._seen_at = 0.0
+        self._told = ""
 
     async def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Wait for the Lease, do the work while it is held, and give it back; raises Lost, and what the work raises."""
@@ -47,7 +49,7 @@ class Lease:
             if not told:
                 told = True
                 log.info("waiting for the lease", lease=self._name, holder=self._holder)
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(self._retry)
         log.info("holding the lease", lease=self._name, identity=self._identity)
         tasks = asyncio.create_task(work(), name="work"), asyncio.create_task(self._renew(), name="renew the lease")
         try:
@@ -71,18 +73,22 @@ class Lease:
             if self._seen is None:
                 self._see(await call(self._client, "POST", self._collection, body=self._wanted(None)))
                 return True
-            expires = self._seen_at + self._seen["spec"].get("leaseDurationSeconds", DURATION)
+            expires = self._seen_at + self._seen["spec"].get("leaseDurationSeconds", self._duration)
             if self._holder not in (None, "", self._identity) and time.monotonic() < expires:
                 return False
             await self._write(self._wanted(self._seen))
-        except Away as error:
-            log.warning("the lease could not be reached", lease=self._name, reason=str(error))
+        except (Away, ApiException) as error:
+            if isinstance(error, Away) or error.status != 409:
+                self._tell(_sentence(error))
             return False
-        except ApiException as error:
-            if error.status != 409:
-                raise
-            return False
+        self._told = ""
         return True
+
+    def _tell(self, reason: str) -> None:
+        """Warn, once while it lasts."""
+        if reason != self._told:
+            log.warning("the lease could not be reached", lease=self._name, reason=reason)
+            self._told = reason
 
     async def _look(self) -> None:
         try:
@@ -101,12 +107,12 @@ class Lease:
     async def _renew(self) -> None:
         renewed = time.monotonic()
         while True:
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(self._retry)
             with suppress(TimeoutError):
-                async with asyncio.timeout(DEADLINE - (time.monotonic() - renewed)):
+                async with asyncio.timeout(self._deadline - (time.monotonic() - renewed)):
                     if await self._taken():
                         renewed = time.monotonic()
-            if time.monotonic() - renewed > DEADLINE - RETRY or self._holder != self._identity:
+            if time.monotonic() - renewed > self._deadline - self._retry or self._holder != self._identity:
                 raise Lost(f"the lease {self._name} was not renewed for {time.monotonic() - renewed:.0f} s")
 
     async def _give_back(self) -> None:
@@ -114,8 +120,9 @@ class Lease:
         if self._seen is None or self._holder != self._identity:
             return
         spec = {key: value for key, value in self._seen["spec"].items() if key != "holderIdentity"}
-        with suppress(Away, ApiException):
-            await self._write({**self._seen, "spec": spec})
+        with suppress(Away, ApiException, TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_WITHIN):
+                await self._write({**self._seen, "spec": spec})
 
     async def _write(self, lease: Body) -> None:
         self._see(await call(self._client, "PUT", f"{self._collection}/{self._name}", body=lease))
@@ -126,6 +133,16 @@ class Lease:
         if spec.get("holderIdentity") != self._identity:
             spec["acquireTime"] = now
             spec["leaseTransitions"] = spec.get("leaseTransitions", -1) + 1
-        spec |= {"holderIdentity": self._identity, "leaseDurationSeconds": DURATION, "renewTime": now}
+        spec |= {"holderIdentity": self._identity, "leaseDurationSeconds": self._duration, "renewTime": now}
         head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
         return {**head, "metadata": existing["metadata"] if existing else {"name": self._name}, "spec": spec}
+
+
+def _sentence(error: Away | ApiException) -> str:
+    if isinstance(error, Away):
+        return str(error)
+    if error.status == 403:
+        return f"{message(error)}; bind the release's Role to the operator's service account"
+    if error.status == 404:
+        return f"{message(error)}; CHOREGOS_NAMESPACE must name the release's namespace"
+    return f"the API server answers {error.status}: {message(error)}"

@@ -145,8 +145,8 @@ class Site:
 
     @property
     def hasty(self) -> Terms:
-        """Terms for a cluster in which everybody follows within a second or two."""
-        return replace(Terms.of(self.settings), propagation=timedelta(seconds=2), retirement=timedelta(seconds=4))
+        """Terms for a cluster in which everybody follows within a few seconds."""
+        return replace(Terms.of(self.settings), propagation=timedelta(seconds=4), retirement=timedelta(seconds=8))
 
     @asynccontextmanager
     async def webhook(self) -> AsyncIterator[None]:
