@@ -25,12 +25,15 @@ class Mirror:
         objects, key = self._objects.setdefault(kind, {}), _key(body)
         known = objects.get(key)
         if known is None or _version(body) > _version(known):
-            objects[key] = body
-            self._changed(kind, body, True)
+            objects[key] = kept = kind.kept(body)
+            self._changed(kind, kept, True)
 
     def drop(self, kind: Kind, body: Body) -> None:
-        """Forget an object that is gone."""
-        if (known := self._objects.get(kind, {}).pop(_key(body), None)) is not None:
+        """Forget an object that is gone; one of its name that was made since stays."""
+        objects, key = self._objects.get(kind, {}), _key(body)
+        known = objects.get(key)
+        if known is not None and _version(known) <= _version(body):
+            del objects[key]
             self._changed(kind, known, False)
 
     def replace(self, kind: Kind, listing: Listing) -> None:

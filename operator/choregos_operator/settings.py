@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Whether the controller makes and renews the webhook's certificate; false if cert-manager does."""
     lease: str = "choregos-controller"
     """Lease of the release's namespace that the working controller holds."""
+    lease_seconds: Annotated[int, Field(ge=3)] = 30
+    """Seconds after which a Lease that its holder did not renew is another controller's to take."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """`debug`, `info`, `warning` or `error`."""
 

@@ -5,8 +5,11 @@ never tells, because nothing of ours holds a finalizer; that is what listing aga
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any, Final
@@ -15,7 +18,7 @@ import kopf
 from kubernetes.aio.client import ApiClient, ApiException
 
 from choregos_contract.resources import API_VERSION
-from choregos_operator.kube import Away, Kind, list_all
+from choregos_operator.kube import Away, Kind, list_all, message
 from choregos_operator.log import log
 from choregos_operator.mirror import Mirror
 
@@ -25,6 +28,13 @@ EVENT_BUSES: Final = Kind(GROUP, VERSION, "eventbuses", "EventBus")
 
 COME_AGAIN: Final = 2.0
 """Seconds between two attempts to list at the start."""
+CLOSE_WITHIN: Final = 1.0
+"""Seconds that the end of the watch is waited for."""
+FAREWELL: Final = 0.1
+"""Seconds that aiohttp needs after kopf's end to close TLS connections; it offers nothing to wait for."""
+
+# It warns of what is wanted: that signals are not its business.
+logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 
 
 class _Patience:
@@ -45,20 +55,111 @@ async def watch(
 ) -> None:
     """Keep the mirror in step with every object of these kinds until `stop`; `synced` is set when it holds all.
 
-    Lists everything again every `again` seconds. Raises what ends kopf.
+    Lists everything again every `again` seconds. A watch that ends, because a kind or a right is gone, begins again once
+    everything can be listed.
     """
-    await _first_listing(client, kinds, mirror, stop)
-    synced.set()
-    watching = asyncio.create_task(_run_kopf(kinds, mirror, stop), name="watch")
+    while not stop.is_set():
+        await _first_listing(client, kinds, mirror, stop)
+        if stop.is_set():
+            return
+        synced.set()
+        if why := await _watch_until_it_ends(client, kinds, mirror, again, stop):
+            log.warning("the watch has ended", reason=why)
+            await _stopped_within(stop, COME_AGAIN)
+
+
+async def _watch_until_it_ends(
+    client: ApiClient, kinds: Sequence[Kind], mirror: Mirror, again: float, stop: asyncio.Event
+) -> str | None:
+    """Watch, and list now and then; returns why neither can go on, or None after `stop`."""
+    kopfs = _Watching(kinds, mirror)
+    stopping = asyncio.create_task(stop.wait(), name="stop watching")
     try:
-        while not stop.is_set() and not watching.done():
-            await asyncio.wait({watching}, timeout=again)
-            with contextlib.suppress(Away):
-                await _list(client, kinds, mirror)
-        await watching
+        while not stop.is_set():
+            ends: set[asyncio.Future[Any]] = {kopfs.ended, stopping}
+            await asyncio.wait(ends, timeout=again, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                break
+            if kopfs.ended.done():
+                return f"kopf ends: {kopfs.ended.exception() or 'it was told nothing'}"
+            try:
+                with contextlib.suppress(Away):
+                    await _list(client, kinds, mirror)
+            except ApiException as error:
+                return _sentence(error)
+        return None
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
+        stopping.cancel()
+        await kopfs.close()
+
+
+class _Watching:
+    """kopf, in a thread and an event loop of its own.
+
+    In the main thread it takes over the process's signals, and when it ends it cancels every task of its loop that began
+    after it, whoever made it.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], mirror: Mirror) -> None:
+        self._ours = asyncio.get_running_loop()
+        self._kinds = kinds
+        self._mirror = mirror
+        self._stop: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._closed = False
+        self.ended: asyncio.Future[None] = self._ours.create_future()
+        threading.Thread(target=self._run, name="kopf", daemon=True).start()
+
+    async def close(self) -> None:
+        """Have it end; one that does not soon is left behind, for it changes nothing any more."""
+        self._closed = True
+        if not self._stop.done():
+            self._stop.set_result(None)
+        await asyncio.wait({self.ended}, timeout=CLOSE_WITHIN)
+        if self.ended.done():
+            self.ended.exception()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._operate())
+        except BaseException as error:  # noqa: BLE001  raised again where somebody hears it
+            self._tell(self._fail, error)
+        else:
+            self._tell(self._fail, None)
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if isinstance(error, Exception):
+            self.ended.set_exception(error)
+        else:
+            self.ended.set_result(None)
+
+    def _tell(self, tell: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # our loop is closed: nobody is left to hear it
+            self._ours.call_soon_threadsafe(tell, *arguments)
+
+    async def _operate(self) -> None:
+        registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
+        _configure(settings, self._kinds)
+        kopf.on.login(registry=registry)(_login)
+        for kind in self._kinds:
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind))
+        try:
+            await kopf.operator(
+                registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=self._stop
+            )
+        finally:
+            await asyncio.sleep(FAREWELL)
+
+    def _handler(self, kind: Kind) -> Callable[..., Any]:
+        def take(event: kopf.RawEvent) -> None:
+            if not self._closed:
+                (self._mirror.drop if event["type"] == "DELETED" else self._mirror.put)(kind, event["object"])
+
+        async def told(event: kopf.RawEvent, **_: Any) -> None:
+            self._tell(take, event)
+
+        return told
 
 
 async def _first_listing(client: ApiClient, kinds: Sequence[Kind], mirror: Mirror, stop: asyncio.Event) -> None:
@@ -71,10 +172,14 @@ async def _first_listing(client: ApiClient, kinds: Sequence[Kind], mirror: Mirro
             if (why := _sentence(error)) != told:
                 log.warning("waiting for the API server", reason=why)
                 told = why
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), COME_AGAIN)
+            await _stopped_within(stop, COME_AGAIN)
         else:
             return
+
+
+async def _stopped_within(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def _list(client: ApiClient, kinds: Sequence[Kind], mirror: Mirror) -> None:
@@ -88,17 +193,8 @@ def _sentence(error: Away | ApiException) -> str:
     if error.status == 404:
         return "the custom resources are not installed; apply crds/ or install the chart"
     if error.status == 403:
-        return f"forbidden: {error.body}; bind the operator's ClusterRole to its service account"
-    return f"the API server answers {error.status}: {error.body}"
-
-
-async def _run_kopf(kinds: Sequence[Kind], mirror: Mirror, stop: asyncio.Event) -> None:
-    registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-    _configure(settings, kinds)
-    kopf.on.login(registry=registry)(_login)
-    for kind in kinds:
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(_handler(kind, mirror))
-    await kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=stop)
+        return f"{message(error)}; bind the operator's ClusterRole to its service account"
+    return f"the API server answers {error.status}: {message(error)}"
 
 
 def _configure(settings: kopf.OperatorSettings, kinds: Sequence[Kind]) -> None:
@@ -112,13 +208,6 @@ def _configure(settings: kopf.OperatorSettings, kinds: Sequence[Kind]) -> None:
     for kind in kinds:
         if kind.labels:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.labels
-
-
-def _handler(kind: Kind, mirror: Mirror) -> Callable[..., Any]:
-    async def told(event: kopf.RawEvent, **_: Any) -> None:
-        (mirror.drop if event["type"] == "DELETED" else mirror.put)(kind, event["object"])
-
-    return told
 
 
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from support.cluster import Cluster
+from support.crds import install
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     with Cluster() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Cluster) -> None:
+    install(cluster)
 
 
 @pytest.fixture

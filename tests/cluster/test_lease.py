@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from choregos_operator import lease
 from choregos_operator.kube import connect
 from choregos_operator.lease import Lease, Lost
 from support.cluster import Cluster
 from support.waiting import wait_for
 
 Spec = dict[str, object]
+HASTY = 2
+"""Seconds."""
 
 
 @pytest.fixture
@@ -22,18 +23,12 @@ async def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         yield connected
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "DURATION", 2)
-    monkeypatch.setattr(lease, "DEADLINE", 1.5)
-    monkeypatch.setattr(lease, "RETRY", 0.2)
-
-
 class Candidate:
     def __init__(self, client: ApiClient, namespace: str, identity: str) -> None:
         self.works = False
         self._finish = asyncio.Event()
-        held = Lease(client, namespace=namespace, name="controller", identity=identity).hold(self._work)
+        lease = Lease(client, namespace=namespace, name="controller", identity=identity, duration=HASTY)
+        held = lease.hold(self._work)
         self.task = asyncio.create_task(held)
 
     def finish(self) -> None:
@@ -52,9 +47,7 @@ def spec(cluster: Cluster, namespace: str) -> Spec:
     return found
 
 
-async def test_two_candidates_work_one_after_the_other(
-    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
-) -> None:
+async def test_two_candidates_work_one_after_the_other(client: ApiClient, namespace: str, cluster: Cluster) -> None:
     one = Candidate(client, namespace, "one")
     await wait_for(lambda: one.works, what="the first candidate works")
     other = Candidate(client, namespace, "other")
@@ -71,7 +64,7 @@ async def test_two_candidates_work_one_after_the_other(
     await other.task
 
 
-async def test_of_many_that_begin_at_once_one_works(client: ApiClient, namespace: str, hasty: None) -> None:
+async def test_of_many_that_begin_at_once_one_works(client: ApiClient, namespace: str) -> None:
     candidates = [Candidate(client, namespace, str(number)) for number in range(6)]
     await wait_for(lambda: any(each.works for each in candidates), what="one works")
     for left in range(6, 0, -1):
@@ -84,7 +77,7 @@ async def test_of_many_that_begin_at_once_one_works(client: ApiClient, namespace
 
 
 async def test_a_candidate_that_died_is_followed_when_its_lease_expires(
-    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+    client: ApiClient, namespace: str, cluster: Cluster
 ) -> None:
     dead = {"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": "2020-01-01T00:00:00.000000Z"}
     head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "controller"}}
@@ -95,9 +88,7 @@ async def test_a_candidate_that_died_is_followed_when_its_lease_expires(
     await successor.task
 
 
-async def test_who_finds_another_holder_stops_its_work(
-    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
-) -> None:
+async def test_who_finds_another_holder_stops_its_work(client: ApiClient, namespace: str, cluster: Cluster) -> None:
     one = Candidate(client, namespace, "one")
     await wait_for(lambda: one.works, what="the candidate works")
     usurped = '{"spec":{"holderIdentity":"usurper","leaseDurationSeconds":3600}}'
@@ -109,11 +100,11 @@ async def test_who_finds_another_holder_stops_its_work(
 
 
 async def test_the_end_of_the_work_is_the_end_of_the_hold_also_when_it_fails(
-    client: ApiClient, namespace: str, cluster: Cluster, hasty: None
+    client: ApiClient, namespace: str, cluster: Cluster
 ) -> None:
     async def broken() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        await Lease(client, namespace=namespace, name="controller", identity="one").hold(broken)
+        await Lease(client, namespace=namespace, name="controller", identity="one", duration=HASTY).hold(broken)
     assert "holderIdentity" not in spec(cluster, namespace)

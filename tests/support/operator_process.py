@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
 from support.logging_process import LoggingProcess
 
 
@@ -33,3 +36,12 @@ class OperatorProcess(LoggingProcess):
     def probes_url(self) -> str:
         """Where its probes and metrics are."""
         return str(next(line["url"] for line in reversed(self.lines) if line["message"] == "probes"))
+
+    async def metrics(self) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
+        """Return the samples of its metrics, by name and labels."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.probes_url}/metrics") as answer:
+            families = list(text_string_to_metric_families(await answer.text()))
+        found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
+        for sample in (each for family in families for each in family.samples):
+            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+        return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from choregos_operator.controller.ambassadors import Standing, ambassadors, standing
 from choregos_operator.controller.configmaps import Target
 from choregos_operator.controller.eviction import anew, candidates
-from choregos_operator.controller.nudge import Nudge, nudges
+from choregos_operator.controller.nudge import Nudge, farewells, nudges
 from choregos_operator.controller.pods import Ambassador, Owner, Pod, pod_of
 
 WRITTEN = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -159,6 +159,11 @@ def test_who_is_behind_by_what_it_was_told_is_nudged_and_nobody_else(
     pod = replace(POD, hash=hash_, generation=generation, created=created, ambassador=ambassador)
     nudged = bool(nudges([pod], {"payment": TARGET}))
     assert nudged == (standing(replace(pod, ambassador=Ambassador.RUNNING), TARGET) is Standing.BEHIND)
+
+
+def test_pods_of_a_service_that_nobody_declares_any_more_are_told_once_that_their_configuration_is_gone() -> None:
+    told = replace(POD, hash="")
+    assert farewells([POD, told, WITHOUT, replace(POD, leaving=True)]) == (Nudge("shop", POD.name, "", 0),)
 
 
 @pytest.mark.parametrize(

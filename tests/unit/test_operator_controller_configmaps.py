@@ -17,6 +17,8 @@ from choregos_operator.controller.configmaps import (
     Owner,
     TooLarge,
     configmap,
+    is_ours,
+    keeping,
     owner_of,
     services_named,
     surplus,
@@ -208,6 +210,25 @@ def test_the_services_of_any_object_can_be_asked_for(odd: object) -> None:
     assert services_named({"spec": odd}) == frozenset()
     assert services_named({"spec": {"services": odd}}) == frozenset()
     assert services_named({}) == frozenset()
+
+
+def test_beside_an_invalid_choreography_nothing_is_taken_away_and_the_valid_one_has_the_say() -> None:
+    before = replace(configuration("A", "B"), emits=("X",))
+    mine = replace(configuration("A", "C"), emits=("Y",))
+    mine = replace(mine, reactions=(replace(mine.reactions[0], suspend=True), mine.reactions[1]))
+    kept = keeping(mine, stored(configmap(before, [ORDERS], None, now=NOW)))
+    assert [(each.event, each.suspend) for each in kept.reactions] == [("A", True), ("C", False), ("B", False)]
+    assert kept.emits == ("Y", "X")
+    assert keeping(kept, stored(configmap(kept, [ORDERS], None, now=NOW))) == kept
+    assert keeping(mine, None) == mine
+
+
+def test_a_configmap_is_ours_by_its_label_or_by_what_else_we_write() -> None:
+    body = written("A")
+    assert is_ours(body)
+    body["metadata"]["labels"] = {}
+    assert is_ours(body), "other hands took the label away"
+    assert not is_ours({"metadata": {"name": "choregos-payment"}})
 
 
 def test_the_services_of_an_unreadable_choreography_are_known() -> None:

@@ -6,6 +6,7 @@ back where it stood; one whose place nobody remembers, because the controller st
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from choregos_contract.plan import Create, Step
 from choregos_contract.wiring import Durable, Stream, Wanted
@@ -14,7 +15,7 @@ from choregos_operator.bus.state import Lost, Restored
 from choregos_operator.bus.survey import Reaction, Survey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Memory:
     """The pass before, and the configurations that ambassadors have."""
 
@@ -72,7 +73,7 @@ class Memory:
         # The creation of a stream that this pass made is not known: in a fresh stream, the beginning is the right place.
         return Positions(self._seen.stream_created, {name: each for name, each in of.items() if name not in swept})
 
-    @property
+    @cached_property
     def _seen(self) -> Positions:
         events, durables = self.found.events, self.found.durables.values()
         return Positions(events.created if events else "", {seen.name: seen.position for seen in durables})

@@ -14,10 +14,11 @@ from choregos_contract.status import Condition
 from choregos_operator.annotations import SERVICE_LABEL
 from choregos_operator.bus.state import Lost, Orphan, Restored
 from choregos_operator.bus.survey import Reaction
-from choregos_operator.controller.api import Api, NotThere
+from choregos_operator.controller.api import Api, ApiError, Forbidden, NotThere, Refused
 from choregos_operator.controller.conditions import Reason, Type
 from choregos_operator.controller.pods import Pod
 from choregos_operator.kube import Body
+from choregos_operator.log import log
 
 CONTROLLER: Final = "choregos.dev/controller"
 LONGEST_NOTE: Final = 1024
@@ -49,6 +50,8 @@ class Happened(StrEnum):
     """A durable or ConfigMap was edited by hand, and is as wanted again."""
     NO_AMBASSADOR = "NoAmbassador"
     """A labelled pod started without an ambassador."""
+    NOT_DECLARED = "NotDeclared"
+    """A labelled pod is of a service that no choreography declares."""
     EVICTED = "EvictedForAmbassador"
     """A pod without an ambassador was evicted, so that the next one has one."""
     LABEL_NOT_ON_PODS = "LabelNotOnPods"
@@ -161,6 +164,15 @@ def without_ambassador(pod: Pod) -> Announcement:
     return Announcement("Warning", Happened.NO_AMBASSADOR, message, Regarding.pod(pod))
 
 
+def not_declared(pod: Pod) -> Announcement:
+    """Tell a pod that its ambassador has nothing to do yet."""
+    message = (
+        f"no choreography of {pod.namespace} declares the service {pod.service}, so its ambassador waits: apply one, or"
+        f" mend the label {SERVICE_LABEL}"
+    )
+    return Announcement("Warning", Happened.NOT_DECLARED, message, Regarding.pod(pod))
+
+
 def evicted(pod: Pod) -> Announcement:
     """Tell why a pod was evicted."""
     message = f"it had no ambassador for {pod.service}; its owner makes another, which gets one"
@@ -198,9 +210,15 @@ class Announcer:
         self._api = api
         self._instance = instance
         self._said: dict[Announcement, datetime] = {}
+        self._hindrance = ""
 
-    async def tell(self, announcements: Iterable[Announcement], *, now: datetime) -> None:
-        """Write an Event for each that was not said lately; raises the errors of `api` but NotThere."""
+    async def tell(self, announcements: Iterable[Announcement], *, now: datetime) -> ApiError | None:
+        """Write an Event for each that was not said lately; raises Away.
+
+        One that is refused (a missing right, a quota) is told in the log, and keeps nothing else from being done; returns
+        why, for who would rather come again.
+        """
+        hindrance: ApiError | None = None
         self._said = {each: when for each, when in self._said.items() if now - when < QUIET}
         for each in announcements:
             if each in self._said:
@@ -210,7 +228,19 @@ class Announcer:
                 await self._api.create_event(each.regarding.namespace, event)
             except NotThere:
                 continue  # the namespace is being deleted: nobody is left to read it
+            except (Forbidden, Refused) as error:
+                self._hinder(str(error))
+                hindrance = error
+                continue
             self._said[each] = now
+            self._hindrance = ""
+        return hindrance
+
+    def _hinder(self, reason: str) -> None:
+        """Warn, once while it lasts."""
+        if reason != self._hindrance:
+            log.warning("an event is not written", reason=reason)
+            self._hindrance = reason
 
 
 def _news(old: Condition | None, new: Condition) -> bool:

@@ -71,6 +71,23 @@ def configmap(
     return None if manifest == existing else manifest
 
 
+def keeping(configuration: Configuration, existing: Body | None) -> Configuration:
+    """Return a configuration together with what the present document has beyond it.
+
+    For a service that an invalid choreography names as well: nobody can tell what that wants, so nothing is taken away.
+    """
+    present = None if existing is None else document(existing)
+    if present is None:
+        return configuration
+    wanted = {reaction.event for reaction in configuration.reactions}
+    return msgspec.structs.replace(
+        configuration,
+        readiness=configuration.readiness or present.readiness,
+        emits=tuple(dict.fromkeys((*configuration.emits, *present.emits))),
+        reactions=(*configuration.reactions, *(each for each in present.reactions if each.event not in wanted)),
+    )
+
+
 def target(existing: Body) -> Target | None:
     """Return what a ConfigMap tells the ambassadors, or None if it is damaged."""
     present = document(existing)
@@ -98,6 +115,12 @@ def surplus(existing: Iterable[Body], wanted: Container[str], frozen: Container[
         for body, service in ours
         if service is not None and service not in frozen and (service not in wanted or body.get("immutable"))
     )
+
+
+def is_ours(existing: Body) -> bool:
+    """Whether this operator made a ConfigMap, also if other hands took its label away."""
+    metadata = existing["metadata"]
+    return SERVICE_LABEL in metadata.get("labels", {}) or CONFIGURATION_HASH in metadata.get("annotations", {})
 
 
 def services_named(body: Body) -> frozenset[str]:

@@ -6,8 +6,17 @@ from datetime import datetime
 
 from choregos_contract.configuration import Configuration
 from choregos_operator.configured import configmap_name
-from choregos_operator.controller.api import Api, Conflict, Forbidden, NotThere, Refused
-from choregos_operator.controller.configmaps import Target, TooLarge, configmap, surplus, target, was_edited
+from choregos_operator.controller.api import Api, ApiError, Conflict, Forbidden, NotThere, Refused
+from choregos_operator.controller.configmaps import (
+    Target,
+    TooLarge,
+    configmap,
+    is_ours,
+    keeping,
+    surplus,
+    target,
+    was_edited,
+)
 from choregos_operator.controller.observed import CONFIG_MAPS, Observed
 from choregos_operator.controller.sight import Sight
 from choregos_operator.controller.wiring import Outcome
@@ -24,6 +33,8 @@ class Configured:
     """Why the ConfigMap of a service could not be written, with the mend."""
     edited: frozenset[str]
     """Services whose ConfigMap was put right after other hands."""
+    undeleted: ApiError | None = None
+    """Why a ConfigMap of no more use is still there."""
 
 
 class Configuring:
@@ -38,7 +49,7 @@ class Configuring:
         stands = dict(seen.configmaps)
         unwritten: dict[str, str] = {}
         edited = set()
-        await self._remove_surplus(seen, outcome)
+        undeleted = await self._remove_surplus(seen, outcome)
         for service, configuration in self._allowed(seen, outcome):
             try:
                 written = await self._write(seen, configuration, outcome.loaded_by_service.get(service, 0), now)
@@ -50,7 +61,7 @@ class Configuring:
                     edited.add(service)
                 stands[service] = written
         targets = {service: found for service, body in stands.items() if (found := target(body))}
-        return Configured(targets, unwritten, frozenset(edited))
+        return Configured(targets, unwritten, frozenset(edited), undeleted)
 
     def _allowed(self, seen: Sight, outcome: Outcome) -> Iterator[tuple[str, Configuration]]:
         """Yield the configurations whose durables stand; a refused stream is all of them."""
@@ -65,8 +76,9 @@ class Configuring:
             service for each in seen.choreographies if each.metadata.uid in waiting for service in each.spec.services
         }
         for service, configuration in seen.configurations.items():
-            if service not in blocked | seen.frozen_services:
-                yield service, configuration
+            if service not in blocked:
+                shared = service in seen.frozen_services
+                yield service, keeping(configuration, seen.configmaps.get(service)) if shared else configuration
 
     async def _write(self, seen: Sight, configuration: Configuration, loaded: int, now: datetime) -> Body | None:
         name = configmap_name(configuration.service)
@@ -80,13 +92,22 @@ class Configuring:
         except Conflict:
             # Without its label it is not among what is watched; but it may also just be on its way to us.
             existing = await self._api.get_configmap(seen.namespace, name)
+            if not is_ours(existing):
+                raise Refused(
+                    f"there is a ConfigMap {name} that somebody else made; delete or rename it, for the operator keeps the"
+                    f" configuration of {configuration.service} there"
+                ) from None
             manifest = configmap(configuration, owners, existing, now=now, loaded=loaded)
             written = existing if manifest is None else await self._api.write_configmap(seen.namespace, manifest)
         self._observed.wrote(CONFIG_MAPS, written)
         return written
 
-    async def _remove_surplus(self, seen: Sight, outcome: Outcome) -> None:
-        """Delete what nobody wants; while the bus is away, nothing of what would have to be made anew."""
+    async def _remove_surplus(self, seen: Sight, outcome: Outcome) -> ApiError | None:
+        """Delete what nobody wants; while the bus is away, nothing of what would have to be made anew.
+
+        Returns why something of it is still there.
+        """
+        undeleted: ApiError | None = None
         by_name = {body["metadata"]["name"]: body for body in seen.labelled_configmaps}
         here = [each for each in by_name.values() if outcome.state or not each.get("immutable")]
         for name in surplus(here, seen.declared, seen.frozen_services):
@@ -94,3 +115,6 @@ class Configuring:
                 await self._api.delete_configmap(seen.namespace, name, by_name[name]["metadata"]["uid"])
             except NotThere:
                 continue
+            except (Forbidden, Refused) as error:
+                undeleted = error
+        return undeleted

@@ -44,6 +44,15 @@ def nudges(pods: Iterable[Pod], targets: Mapping[str, Target]) -> tuple[Nudge, .
     )
 
 
+def farewells(undeclared: Iterable[Pod]) -> tuple[Nudge, ...]:
+    """Return the pods of services that nobody declares any more, as far as they have yet to hear of it."""
+    return tuple(
+        Nudge(pod.namespace, pod.name, "", 0)
+        for pod in undeclared
+        if pod.counts and pod.ambassador is not Ambassador.ABSENT and pod.hash
+    )
+
+
 async def nudge(api: Api, wanted: Iterable[Nudge]) -> int:
     """Touch these pods; returns how many there still were. Raises the errors of `api` once all were tried."""
     room = asyncio.Semaphore(AT_ONCE)

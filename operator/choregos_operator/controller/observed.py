@@ -10,7 +10,7 @@ from typing import Any, Final
 from choregos_contract.resources import Choreography
 from choregos_operator.annotations import SERVICE_LABEL
 from choregos_operator.controller.labels_on_deployments import WORKLOADS
-from choregos_operator.controller.pods import Pod, pod_of
+from choregos_operator.controller.pods import Pod, of_interest, pod_of
 from choregos_operator.controller.precedence import on_their_bus
 from choregos_operator.kube import Body, Kind
 from choregos_operator.mirror import Key, Mirror
@@ -18,7 +18,7 @@ from choregos_operator.store import Store
 from choregos_operator.watching import CHOREOGRAPHIES, EVENT_BUSES
 
 CONFIG_MAPS: Final = Kind("", "v1", "configmaps", "ConfigMap", labels=SERVICE_LABEL)
-PODS: Final = Kind("", "v1", "pods", "Pod", labels=SERVICE_LABEL)
+PODS: Final = Kind("", "v1", "pods", "Pod", labels=SERVICE_LABEL, kept=of_interest)
 KINDS: Final = (CHOREOGRAPHIES, EVENT_BUSES, CONFIG_MAPS, PODS, *WORKLOADS)
 DEFAULT_BUS: Final = "default"
 

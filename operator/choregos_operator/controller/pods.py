@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from choregos_operator.annotations import BUS, CONFIGURATION_GENERATION, CONFIGURATION_HASH, INJECT, SERVICE_LABEL
 from choregos_operator.injection.pod import CONTAINER
-from choregos_operator.kube import Body
+from choregos_operator.kube import Body, without_managed_fields
 
 _STILL_STARTING: Final = (None, "", "ContainerCreating", "PodInitializing")
+_STATUS: Final = ("phase", "conditions", "initContainerStatuses", "containerStatuses")
 
 
 class Ambassador(StrEnum):
@@ -85,6 +86,20 @@ def pod_of(body: Body) -> Pod:
         ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ())),
         owner=_owner(metadata),
     )
+
+
+def of_interest(body: Body) -> Body:
+    """Return the part of a pod that `pod_of` reads: a tenth of it, and there are many."""
+    spec, status = body["spec"], body.get("status", {})
+    return {
+        **without_managed_fields(body),
+        "spec": {
+            part: [{"name": each["name"]} for each in spec[part]]
+            for part in ("initContainers", "containers")
+            if part in spec
+        },
+        "status": {part: status[part] for part in _STATUS if part in status},
+    }
 
 
 def has_ambassador(body: Body) -> bool:

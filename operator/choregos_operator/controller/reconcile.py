@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 from choregos_operator.bus.connections import Connections
 from choregos_operator.controller.ambassadors import Ambassadors, Standing, ambassadors
-from choregos_operator.controller.announcements import Announcer, evicted, without_ambassador
-from choregos_operator.controller.api import Api, ApiError, NotThere
-from choregos_operator.controller.configuring import Configuring
+from choregos_operator.controller.announcements import Announcer, evicted, not_declared, without_ambassador
+from choregos_operator.controller.api import Api, ApiError, Forbidden, NotThere, Refused
+from choregos_operator.controller.configuring import Configured, Configuring
 from choregos_operator.controller.eviction import candidates, evict
 from choregos_operator.controller.labels_on_deployments import mislabelled
 from choregos_operator.controller.metrics import Metrics
-from choregos_operator.controller.nudge import nudge, nudges
+from choregos_operator.controller.nudge import farewells, nudge, nudges
 from choregos_operator.controller.observed import Observed
 from choregos_operator.controller.passes import ComeAgain
 from choregos_operator.controller.reporting import Reporting
 from choregos_operator.controller.sight import Sight, sight
-from choregos_operator.controller.wiring import Wirer
+from choregos_operator.controller.wiring import Outcome, Wirer
 from choregos_operator.kube import Away
 from choregos_operator.mirror import Key
 from choregos_operator.settings import Settings
@@ -72,24 +72,45 @@ class Reconciler:
     async def _pass(self, seen: Sight, now: datetime) -> float | None:
         outcome = await self._wirer.wire(seen, now)
         configured = await self._configuring.configure(seen, outcome, now)
-        told = await nudge(self._api, nudges(seen.pods, configured.targets))
-        self._metrics.nudges.inc(told)
+        untold = await self._nudge(seen, configured)
         standing = ambassadors(seen.pods, configured.targets, outcome.loaded_by_pod)
         await self._reporting.report(seen, outcome, configured, now)
-        await self._tell_owners(seen, standing, now)
+        unsaid = await self._tell_owners(seen, standing, now)
         if self._settings.evict_uninjected:
             await self._evict(seen, now)
         if outcome.fault:
             raise ComeAgain(outcome.fault)
-        return SOON if standing.of(Standing.BEHIND) else None
+        if hindrances := [str(each) for each in (configured.undeleted, untold, unsaid) if each]:
+            raise ApiError("; ".join(hindrances))
+        return SOON if standing.of(Standing.BEHIND) else self._until_sweep(seen, outcome, now)
 
-    async def _tell_owners(self, seen: Sight, standing: Ambassadors, now: datetime) -> None:
-        """Tell pods and workloads what is wrong with them."""
+    def _until_sweep(self, seen: Sight, outcome: Outcome, now: datetime) -> float | None:
+        """Return when to look again at a bus that nobody speaks of any more: when its first orphan is to be swept."""
+        if seen.stored or seen.stored_bus or outcome.state is None or not outcome.state.orphaned:
+            return None
+        kept = timedelta(days=self._settings.orphan_ttl_days)
+        first = min(orphan.since for orphan in outcome.state.orphaned)
+        return max((first + kept - now).total_seconds(), 0.0) + SOON
+
+    async def _nudge(self, seen: Sight, configured: Configured) -> ApiError | None:
+        """Tell pods of their configuration; returns what kept it from them, which must not keep us from reporting."""
+        try:
+            wanted = (*nudges(seen.pods, configured.targets), *farewells(seen.undeclared))
+            told = await nudge(self._api, wanted)
+        except (Forbidden, Refused) as error:
+            return error
+        self._metrics.nudges.inc(told)
+        return None
+
+    async def _tell_owners(self, seen: Sight, standing: Ambassadors, now: datetime) -> ApiError | None:
+        """Tell pods and workloads what is wrong with them; returns what kept it from them."""
         counts = Counter((pod.service, kind.value) for kind, pods in standing.pods.items() for pod in pods)
         self._metrics.pods(*seen.scope, counts)
-        pods = map(without_ambassador, standing.of(Standing.WITHOUT))
+        without = standing.of(Standing.WITHOUT)
+        pods = map(without_ambassador, without)
+        idle = (not_declared(pod) for pod in seen.undeclared if pod not in without)
         workloads = filter(None, map(mislabelled, seen.workloads))
-        await self._announcer.tell([*pods, *workloads], now=now)
+        return await self._announcer.tell([*pods, *idle, *workloads], now=now)
 
     async def _evict(self, seen: Sight, now: datetime) -> None:
         for pod in candidates(seen.pods):

@@ -95,6 +95,12 @@ class Sight:
         """The services whose configuration stays as it is."""
         return frozenset[str]().union(*self.frozen.values())
 
+    @property
+    def undeclared(self) -> tuple[Pod, ...]:
+        """The pods of services that nobody declares, not even an invalid choreography."""
+        known = self.declared | self.frozen_services
+        return tuple(pod for pod in self.pods if pod.counts and pod.service not in known)
+
     def owners(self, service: str) -> tuple[Owner, ...]:
         """Return the choreographies that a service's ConfigMap belongs to."""
         in_force = {each.metadata.uid for each in self.choreographies if service in each.spec.services}

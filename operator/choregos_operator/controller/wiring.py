@@ -98,4 +98,6 @@ class Wirer:
         # What was refused may be granted by the time of the next pass.
         memory.positions, memory.asked, memory.state = state.positions, asked, state
         memory.looked = None if state.refusals else now
+        if not wanted.streams and not state.orphaned:
+            del self._memories[seen.scope]  # nobody speaks of this bus any more, and nothing of it is left to be swept
         return Outcome(state, fresh=True, edited=edited, running=running)
