@@ -12,10 +12,15 @@ import aiohttp
 import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client.rest import RESTResponse
 
-PAGE: Final = 500
+PAGE: Final = 200
+"""Objects in one answer: what an answer takes in memory while it is read stays taken."""
 PATIENCE: Final = 30.0
 """Seconds for one request."""
+JSON: Final = "application/json"
+UNWELL: Final = (429, 500, 502, 503, 504)
+"""Answers by which the API server says that it cannot now."""
 
 Body = Mapping[str, Any]
 
@@ -60,6 +65,15 @@ class Listing:
     bodies: tuple[Body, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of the API server."""
+
+    status: int
+    content: bytes
+    response: RESTResponse
+
+
 async def connect() -> ApiClient:
     """Return a client: by the file that KUBECONFIG names, else as the pod's service account.
 
@@ -92,27 +106,47 @@ async def list_all(client: ApiClient, kind: Kind) -> Listing:
 
 
 async def call(
-    client: ApiClient, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Body | None = None
+    client: ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Body | None = None,
+    content_type: str = JSON,
 ) -> Any:
     """Make one request and return the answer; raises Away, or ApiException for what the API server refuses."""
+    answer = await ask(client, method, path, query=query, body=body, content_type=content_type)
+    if answer.status in UNWELL:
+        raise Away(f"the API server answers {answer.status} to {method} {path}")
+    if answer.status >= 300:
+        refused = answer.content.decode(errors="replace")
+        raise ApiException.from_response(http_resp=answer.response, body=refused, data=None)
+    return orjson.loads(answer.content)
+
+
+async def ask(
+    client: ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Any = None,
+    content_type: str = JSON,
+) -> Answer:
+    """Make one request and return the answer, whatever it is; raises Away if there is none."""
     request = await client.param_serialize(
         method,
         path,
         query_params=list((query or {}).items()),
-        header_params={"Accept": "application/json", "Content-Type": "application/json"},
+        header_params={"Accept": JSON, "Content-Type": content_type},
         body=body,
         auth_settings=["BearerToken"],
     )
     try:
         response = await client.call_api(*request, _request_timeout=PATIENCE)
-        answer: bytes = await response.read()
+        return Answer(response.status, await response.read(), response)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Away(f"the API server does not answer: {error or type(error).__name__}") from error
-    if response.status in (429, 500, 502, 503, 504):
-        raise Away(f"the API server answers {response.status} to {method} {path}")
-    if response.status >= 300:
-        raise ApiException.from_response(http_resp=response, body=answer.decode(errors="replace"), data=None)
-    return orjson.loads(answer)
 
 
 def message(error: ApiException) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import aiohttp
-import orjson
 from kubernetes.aio.client import ApiClient, ApiException
 
 from choregos_operator.certificates.secret import (
@@ -23,7 +21,7 @@ from choregos_operator.certificates.secret import (
     data_of,
     read,
 )
-from choregos_operator.kube import PATIENCE, Away, Body
+from choregos_operator.kube import JSON, Body, call
 
 FIELD_MANAGER: Final = "choregos-certificates"
 ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
@@ -79,38 +77,16 @@ class Objects:
 
     async def _get(self, path: str) -> Body | None:
         try:
-            body: Body = orjson.loads(await self._request("GET", path))
+            body: Body = await call(self._client, "GET", path)
         except ApiException as error:
             if error.status == 404:
                 return None
             raise
         return body
 
-    async def _send(self, method: str, path: str, body: Body, content_type: str = "application/json") -> None:
-        await self._request(method, path, body, content_type)
-
-    async def _request(
-        self, method: str, path: str, body: Body | None = None, content_type: str = "application/json"
-    ) -> bytes:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        request = await self._client.param_serialize(
-            method,
-            path,
-            query_params=[("fieldManager", FIELD_MANAGER)] if body else [],
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            response = await self._client.call_api(*request, _request_timeout=PATIENCE)
-            answer: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Away(f"the API server does not answer: {error or type(error).__name__}") from error
-        if response.status in (429, 500, 502, 503, 504):
-            raise Away(f"the API server answers {response.status} to {method} {path}")
-        if response.status >= 300:
-            raise ApiException.from_response(http_resp=response, body=answer.decode(errors="replace"), data=None)
-        return answer
+    async def _send(self, method: str, path: str, body: Body, content_type: str = JSON) -> None:
+        query = {"fieldManager": FIELD_MANAGER}
+        await call(self._client, method, path, query=query, body=body, content_type=content_type)
 
 
 def held_of(body: Body | None, now: datetime) -> Held:

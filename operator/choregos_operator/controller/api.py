@@ -12,19 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 import orjson
 from kubernetes.aio.client import ApiClient
 
 from choregos_contract.resources import API_VERSION
-from choregos_operator.kube import PATIENCE, Away, Body
+from choregos_operator.kube import JSON, UNWELL, Away, Body, ask
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 PLURALS: Final = {"Choreography": "choreographies", "EventBus": "eventbuses"}
 JsonPatch = Sequence[Mapping[str, Any]]
-_UNWELL: Final = (429, 500, 502, 503, 504)
 
 
 class ApiError(Exception):
@@ -124,24 +122,13 @@ class Api:
         await self._ask("POST", f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}/eviction", eviction)
 
     async def _ask(
-        self, method: str, path: str, body: Body | JsonPatch | None = None, content_type: str = "application/json"
+        self, method: str, path: str, body: Body | JsonPatch | None = None, content_type: str = JSON
     ) -> Body:
-        request = await self._client.param_serialize(
-            method,
-            path,
-            header_params={"Accept": "application/json", "Content-Type": content_type},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            response = await self._client.call_api(*request, _request_timeout=PATIENCE)
-            answer: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Away(f"the API server does not answer: {error or type(error).__name__}") from error
-        if response.status < 300:
-            found: dict[str, Any] = orjson.loads(answer)
-            return found
-        raise _error(f"{method} {path}", response.status, answer)
+        answer = await ask(self._client, method, path, body=body, content_type=content_type)
+        if answer.status >= 300:
+            raise _error(f"{method} {path}", answer.status, answer.content)
+        found: Body = orjson.loads(answer.content)
+        return found
 
 
 def _error(what: str, code: int, answer: bytes) -> Exception:
@@ -149,7 +136,7 @@ def _error(what: str, code: int, answer: bytes) -> Exception:
         status = msgspec.json.decode(answer, type=_Status)
     except msgspec.DecodeError:
         status = _Status(answer.decode(errors="replace")[:1000])
-    if code in _UNWELL:
+    if code in UNWELL:
         return Away(f"the API server answers {code} to {what}: {status.message}")
     return _kind(code, status)(f"{what}: {_mended(code, status)}")
 

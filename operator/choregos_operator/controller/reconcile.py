@@ -79,7 +79,7 @@ class Reconciler:
         if self._settings.evict_uninjected:
             await self._evict(seen, now)
         if outcome.fault:
-            raise ComeAgain(outcome.fault)
+            raise ComeAgain(str(outcome.fault)) from outcome.fault
         if hindrances := [str(each) for each in (configured.undeleted, untold, unsaid) if each]:
             raise ApiError("; ".join(hindrances))
         return SOON if standing.of(Standing.BEHIND) else self._until_sweep(seen, outcome, now)

@@ -131,8 +131,8 @@ class _Report:
         assert stored
         before, generation = bus_status_of(stored.body), stored.body["metadata"]["generation"]
         wiring = Wiring(
-            away=self._outcome.fault,
-            refusals=[str(refusal) for refusal in self._state.refusals],
+            away=self._outcome.away,
+            refusals=[*self._outcome.unusable, *map(str, self._state.refusals)],
             drift=[str(drift) for drift in self._state.drift],
         )
         conditions = dated(
@@ -178,11 +178,12 @@ class _Report:
         """Refusals of other choreographies' durables are not this one's business."""
         uid = stored.body["metadata"]["uid"]
         others = {str(durable) for owner, durables in self._durables.items() if owner != uid for durable in durables}
+        obstacles = [self._seen.obstacle] if self._seen.obstacle else []
         refusals = [str(refusal) for refusal in self._state.refusals if refusal.what not in others]
         services = stored.choreography.spec.services if stored.choreography else {}
         return Wiring(
-            away=self._outcome.fault,
-            refusals=[self._seen.obstacle, *refusals] if self._seen.obstacle else refusals,
+            away=self._outcome.away,
+            refusals=[*obstacles, *self._outcome.unusable, *refusals],
             unwritten=[text for name, text in self._configured.unwritten.items() if name in services],
             drift=[str(drift) for drift in self._state.drift],
             notes=[f"durable {name} cannot be seen now" for name in self._state.out_of_sight],

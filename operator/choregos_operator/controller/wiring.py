@@ -13,7 +13,7 @@ from choregos_contract.wiring import Wanted
 from choregos_operator.bus.ambassadors import RunningAmbassador, ambassadors
 from choregos_operator.bus.bring_about import bring_about
 from choregos_operator.bus.connections import Connections
-from choregos_operator.bus.faults import BusFault
+from choregos_operator.bus.faults import BusAway, BusFault
 from choregos_operator.bus.positions import Positions
 from choregos_operator.bus.state import BusState
 from choregos_operator.controller.sight import Sight
@@ -30,13 +30,23 @@ class Outcome:
 
     state: BusState | None = None
     """What was found and done; None if the bus could not be looked at, or there is none."""
-    fault: str = ""
-    """Why it could not be looked at, with the mend."""
+    fault: BusFault | None = None
+    """Why it could not be looked at."""
     fresh: bool = False
     """Whether the state is of this pass, and what it did is news."""
     edited: tuple[str, ...] = ()
     """Durables that were put right though nobody wanted anything else: other hands were there."""
     running: tuple[RunningAmbassador, ...] = ()
+
+    @property
+    def away(self) -> str:
+        """Why NATS could not be asked, which mends itself."""
+        return str(self.fault) if isinstance(self.fault, BusAway) else ""
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """Why NATS will not have us as we are, which somebody has to mend."""
+        return () if self.fault is None or self.away else (str(self.fault),)
 
     @property
     def loaded_by_pod(self) -> dict[str, int]:
@@ -93,7 +103,7 @@ class Wirer:
             )
         except BusFault as fault:
             memory.looked = None
-            return Outcome(fault=str(fault))
+            return Outcome(fault=fault)
         edited = tuple(each.name for each in state.updated) if memory.asked == asked else ()
         # What was refused may be granted by the time of the next pass.
         memory.positions, memory.asked, memory.state = state.positions, asked, state
