@@ -52,6 +52,10 @@ test-cluster: $(STAMP) cluster-binaries ## Run the tests that need a Kubernetes 
 bench: $(STAMP) ## Measure what a hop costs, against hand-written loops (a few minutes)
 	$(BIN)/python bench/run.py
 
+.PHONY: bench-operator
+bench-operator: $(STAMP) cluster-binaries ## Measure the operator: admissions, apply to wired, requests at rest (eight minutes)
+	env -u KUBECONFIG PYTHONPATH=tests $(BIN)/python bench/operator_run.py
+
 .PHONY: verify
 verify: $(STAMP) ## Compare generated files with what the code would generate
 	$(BIN)/python docs/generate.py --check

@@ -69,12 +69,17 @@ def configurations(
         return {}
     names = bus_names_of(choreographies, bus)
     window = (bus.spec.stream if bus else resources.StreamSpec()).duplicate_window
-    in_force = claims(choreographies)
+    claimed: dict[str, list[Claim]] = {}
+    for claim in claims(choreographies):
+        claimed.setdefault(claim.service, []).append(claim)
+    parts_of: dict[str, list[resources.Service]] = {}
+    for each in choreographies:
+        for name, part in each.spec.services.items():
+            parts_of.setdefault(name, []).append(part)
     configured = {}
-    for name in dict.fromkeys(name for each in choreographies for name in each.spec.services):
-        parts = [each.spec.services[name] for each in choreographies if name in each.spec.services]
+    for name, parts in parts_of.items():
         port = next((part.port for part in parts if part.port), DEFAULT_PORT)
-        reactions = tuple(_reaction(claim, port) for claim in in_force if claim.service == name)
+        reactions = tuple(_reaction(claim, port) for claim in claimed.get(name, ()))
         path = next((part.readiness for part in parts if part.readiness), None)
         configured[name] = Configuration(
             version=VERSION,

@@ -31,7 +31,8 @@ _MENDS = {
     10002: _ROOM,
     10005: "add NATS servers, or lower the bus's replicas",
     10023: _ROOM,
-    10026: "raise the account's limit of consumers",
+    10026: "raise the account's limit of consumers, or the server's: from 2.15 on it is 1000 for each stream, see"
+    " `default_max_consumers` in its JetStream limits",
     10027: "raise the account's limit of streams",
     10028: _ROOM,
     10047: _ROOM,

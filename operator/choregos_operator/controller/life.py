@@ -21,7 +21,7 @@ from choregos_operator.probes import served
 from choregos_operator.settings import Settings
 from choregos_operator.watching import watch
 
-MOST_IN_A_SWEEP: Final = 12
+MOST_IN_A_SWEEP: Final = 10
 """Buses that are looked at within `sweep_seconds`: at its default, that is a request each second to NATS."""
 
 
