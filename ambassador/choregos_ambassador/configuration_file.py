@@ -22,19 +22,56 @@ GONE_AFTER: Final = 5.0
 """Seconds without the file after which it is not just between two versions."""
 
 
+class _File:
+    """Looks at the file, and tells one that is gone from one that cannot be read just now."""
+
+    def __init__(self, path: Path, metrics: Metrics) -> None:
+        self._path = path
+        self._metrics = metrics
+        self._missed: float | None = None
+        self._unreadable = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was missing at every look for longer than between two versions.
+
+        The time begins with the first such look, so a process that was stopped meanwhile needs a second one.
+        """
+        return self._missed is not None and time.monotonic() - self._missed > GONE_AFTER
+
+    def look(self, *, in_force: bool) -> bytes | None:
+        """Return the content, if there is any to be had now."""
+        try:
+            document = self._path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            if self._missed is None:
+                self._missed = time.monotonic()
+            return None  # not there yet, between two versions, or gone
+        except OSError as error:
+            self._missed = None  # nobody took it away: it is we who cannot read it, out of descriptors for one
+            self._tell(error, in_force)
+            return None
+        self._missed, self._unreadable = None, False
+        return document
+
+    def _tell(self, error: OSError, in_force: bool) -> None:
+        if not self._unreadable:
+            self._unreadable = True
+            self._metrics.configuration_errors.inc()
+            log.error("configuration unreadable", path=str(self._path), error=str(error), in_force=in_force)
+
+
 async def changes(path: Path, metrics: Metrics) -> AsyncIterator[Configuration]:
     """Yield each new configuration; one that cannot be used is reported, and the last good one stays in force.
 
     When the file is gone, what is yielded is the last good one without reactions and events to publish.
     """
+    file = _File(path, metrics)
     seen: bytes | None = None
     current: Configuration | None = None
-    there = time.monotonic()
     while True:
-        document = _read(path)
-        if document is not None:
-            there = time.monotonic()
-        elif current is not None and seen is not None and time.monotonic() - there > GONE_AFTER:
+        document = file.look(in_force=current is not None)
+        if file.gone and current is not None and seen is not None:
             log.warning("configuration gone", path=str(path), generation=current.generation)
             seen, current = None, replace(current, readiness=None, emits=(), reactions=())
             yield current
@@ -51,13 +88,6 @@ async def changes(path: Path, metrics: Metrics) -> AsyncIterator[Configuration]:
                     metrics.generation.set(configuration.generation)
                     yield configuration
         await asyncio.sleep(LOOK_EVERY)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None  # not there yet, or between two versions
 
 
 def _successor(configuration: Configuration, current: Configuration | None) -> Configuration:

@@ -11,7 +11,13 @@ from typing import Final
 CONNECT_WITHIN: Final = 5.0
 """Seconds for the connection; the ambassador listens as long as it lives."""
 _USUAL_PORT: Final = "9480"
-_REQUEST: Final = b"POST /drain HTTP/1.1\r\nHost: ambassador\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+HEADER: Final = ("Choregos-Drain", "1")
+"""Name and value of the header that a drain is asked for with: a service that can be talked into sending a request
+somewhere cannot so easily be talked into a header, and there is no way back from a drain."""
+_REQUEST: Final = (
+    "POST /drain HTTP/1.1\r\n"
+    f"Host: ambassador\r\n{HEADER[0]}: {HEADER[1]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+).encode()
 _LONGEST_ANSWER: Final = 64 * 1024
 
 

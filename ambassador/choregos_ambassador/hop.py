@@ -93,7 +93,9 @@ class Hop:
         if await self._with.notes.is_crash_loop(delivery, role):
             return Cause(Reason.CRASH_LOOP, f"{delivery.number} deliveries, and the last ones came to no end")
         if delivery.number > 1 and (reason := await self._with.history.failure(delivery, event, role)):
-            return Cause(Reason.recorded(reason), "an earlier delivery failed for good, and its failure event is stored")
+            return Cause(
+                Reason.recorded(reason), "an earlier delivery failed for good, and its failure event is stored"
+            )
         return None
 
     async def _post(self, delivery: Delivery, event: Event, role: Role) -> Answer | NoAnswer:

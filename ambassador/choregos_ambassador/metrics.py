@@ -30,6 +30,9 @@ class Metrics:
         self.consumer_present = self._gauge("consumer_present", "1 while the reaction's durable is there", "event")
         self.published = self._counter("published", "Requests to the publish API, by HTTP status", "status")
         self.breaker = self._gauge("breaker_state", "1 for the state the breaker is in", "state")
+        self.draining = self._gauge(
+            "draining", "1 from the drain on: no more is pulled, until the process is made anew"
+        )
         self.connected = self._gauge("bus_connected", "1 while NATS is connected")
         self.reconnects = self._counter("bus_reconnects", "Connections to NATS after the first")
         self.bus_faults = self._counter("bus_faults", "Publishes that the bus did not take")

@@ -4,6 +4,7 @@ It answers after the publish acknowledgement, never before: a 201 is an event th
 """
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from choregos_ambassador import admission, records
+from choregos_ambassador import admission, drain, records
 from choregos_ambassador.admission import Refusal
 from choregos_ambassador.bus import Bus, BusFault, Record, Stored, TooLarge
 from choregos_ambassador.metrics import Metrics
@@ -126,10 +127,26 @@ class PublishApi:
             reason = "not every event was stored; send the same batch again"
             raise Refusal(503, reason, retry_after=2, events=results) from fault
 
-    async def _drained(self, _request: web.Request) -> web.Response:
+    async def _drained(self, request: web.Request) -> web.Response:
         """Start the drain, and answer when no event is in hand; what a pod's `preStop` hook calls."""
+        name, value = drain.HEADER
+        if request.headers.get(name) != value or not _on_loopback(request):
+            reason = (
+                f"a drain is asked for from loopback, with the header {name}: {value}; run choregos-ambassador drain"
+            )
+            return _json(403, {"error": reason})
         await asyncio.shield(self._drain())
         return _json(200, {"drained": True})
+
+
+def _on_loopback(request: web.Request) -> bool:
+    """Tell whether whoever asks shares our network namespace: he is in this pod, or on this machine."""
+    peer = None if request.transport is None else request.transport.get_extra_info("peername")
+    if not peer:
+        return False
+    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _result(event: Event, stored: Stored | str) -> dict[str, object]:

@@ -26,6 +26,11 @@ class Reactions:
         """Iterate over the running reactions."""
         return iter(list(self._running.values()))
 
+    @property
+    def draining(self) -> bool:
+        """Whether no more is pulled, for good."""
+        return self._draining
+
     async def apply(self, configuration: Configuration) -> None:
         """Bring the reactions in line with a configuration; the bus is connected."""
         if self._draining:
@@ -46,6 +51,7 @@ class Reactions:
     async def drain(self) -> None:
         """Pull no more, and wait until no event is in hand."""
         self._draining = True
+        self._metrics.draining.set(1)
         await asyncio.gather(*(running.drain() for running in self._running.values()), *self._leaving)
 
     async def stop(self) -> None:

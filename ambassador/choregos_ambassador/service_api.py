@@ -54,6 +54,7 @@ class ServiceApi:
             "generation": self._generation,
             "breaker": breaker.state,
             "breakerReason": breaker.reason,
+            "draining": self._reactions.draining,
             "inFlight": {running.role.event: running.in_hand for running in self._reactions},
         }
 

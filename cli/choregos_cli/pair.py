@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from choregos_ambassador import drain
 from choregos_cli import ambassador_log
 from choregos_cli.errors import UnreachableError
 from choregos_cli.happenings import (
@@ -111,7 +112,9 @@ class Pair:
         if self._address:
             limit = aiohttp.ClientTimeout(total=DRAIN_PATIENCE)
             with suppress(aiohttp.ClientError, TimeoutError):
-                async with aiohttp.request("POST", f"{self._address.publish_url}/drain", timeout=limit):
+                async with aiohttp.request(
+                    "POST", f"{self._address.publish_url}/drain", headers=dict([drain.HEADER]), timeout=limit
+                ):
                     pass
 
     async def stop_service(self) -> None:

@@ -24,7 +24,7 @@ LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 SUBDOMAIN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 PREFIX: Final = r"^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$"
 PATH: Final = r"^/[^\s#]*$"
-SERVER: Final = r"^(nats|tls|ws|wss)://[^\s/?#]+/?$"
+SERVER: Final = r"^(nats|tls|ws|wss)://[^\s/?#@]+/?$"
 START_FROM: Final = r"^(created|all|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))$"
 
 
@@ -319,7 +319,7 @@ class EventBusSpec(Resource):
     """A pair of JetStream streams, and the NATS servers that hold them."""
 
     servers: Annotated[tuple[Server, ...], Field(max_length=16)] = ()
-    """URLs of the NATS servers, such as `nats://nats.nats:4222`; the operator's own if left out."""
+    """URLs of the NATS servers, such as `nats://nats.nats:4222`, without a password; the operator's own if left out."""
     tls: Tls = Tls()
     """Encryption of the connections."""
     stream: StreamSpec = StreamSpec()

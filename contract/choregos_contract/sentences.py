@@ -27,7 +27,11 @@ _PATTERNS: Final = {
     resources.SUBDOMAIN: ("invalid-name", "is not a DNS name", "write lower-case letters, digits, - and single dots"),
     resources.PREFIX: ("invalid-name", "is no prefix", "write at most 16 lower-case letters, digits and -"),
     resources.PATH: ("invalid-path", "is not an HTTP path", 'begin with "/"; leave out spaces and "#"'),
-    resources.SERVER: ("invalid-value", "is no NATS server", 'write one such as "nats://nats.nats:4222"'),
+    resources.SERVER: (
+        "invalid-value",
+        "is no NATS server",
+        'write one such as "nats://nats.nats:4222"; user and password belong into the Secret choregos-bus-<bus>',
+    ),
     resources.START_FROM: (
         "invalid-value",
         "is no place to start from",
@@ -117,7 +121,10 @@ def _unreadable(path: DocumentPath, error: ErrorDetails) -> Finding:
         return finding(code, path, quantity.problem, quantity.mend)
     if context.get("pattern") in _PATTERNS:
         code, message, hint = _PATTERNS[context["pattern"]]
-        return finding(code, path, f"{_quoted(error['input'])} {message}", hint)
+        holds_password = context["pattern"] == resources.SERVER and "@" in error["input"]
+        # Findings go to logs and into a status, where a password has no place.
+        subject = "a URL with a user, a password or a token" if holds_password else _quoted(error["input"])
+        return finding(code, path, f"{subject} {message}", hint)
     return _out_of_bounds(path, error)
 
 

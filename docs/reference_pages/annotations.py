@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from choregos_operator.annotations import (
     BUS,
+    BUS_HASH,
     CONFIGURATION_GENERATION,
     CONFIGURATION_HASH,
     INJECT,
@@ -38,6 +39,10 @@ _HASH = (
 _GENERATION = (
     "The generation of that configuration. It changes even if the hash does not, once the ConfigMap of a pod is there "
     "that was injected before."
+)
+_BUS_HASH = (
+    "The servers and the prefix that the ambassador was injected for. If the bus has others now, the condition "
+    "`AmbassadorsCurrent` says that the pod has to be restarted."
 )
 
 
@@ -82,6 +87,7 @@ the ambassador limits by these annotations, or all containers by a LimitRange.""
                 (code(CONFIGURATION_HASH), "webhook, controller", _HASH),
                 (code(CONFIGURATION_GENERATION), "controller", _GENERATION),
                 (code(BUS), "webhook", "The bus that the ambassador connects to, where the pod did not name one."),
+                (code(BUS_HASH), "webhook", _BUS_HASH),
             ],
         ),
         "## What is injected",

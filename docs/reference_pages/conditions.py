@@ -47,6 +47,10 @@ _HAPPENED: Final = {
     Happened.EVENTS_PENDING: ("Warning", "Put the reaction back if they matter: it goes on where it was."),
     Happened.REACTION_ORPHANED: ("Normal", _NOTHING),
     Happened.REACTION_SWEPT: ("Normal", _NOTHING),
+    Happened.ORPHAN_IN_USE: (
+        "Warning",
+        "Stop the pods that read it. If they are another cluster's, give one of the clusters' buses another `prefix`.",
+    ),
     Happened.POSITION_RESTORED: ("Warning", "Keep others from deleting durables; some events come a second time."),
     Happened.POSITION_LOST: ("Warning", "Publish again what was not read, if it is needed."),
     Happened.STREAM_REMADE: ("Warning", "Publish again what is needed, and keep others from deleting streams."),
@@ -149,6 +153,7 @@ def _about(reason: Happened) -> str:
     """Return the kinds of object that an Event is beside."""
     special = {
         Happened.REACTION_SWEPT: "EventBus",
+        Happened.ORPHAN_IN_USE: _GONE,
         Happened.STREAM_REMADE: "EventBus",
         Happened.REACTION_ORPHANED: _GONE,
         Happened.EVENTS_PENDING: _GONE,

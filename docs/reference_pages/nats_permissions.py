@@ -26,7 +26,14 @@ an account, a service's ambassador can have a user of its own that may do its pa
 
 Where there are files for TLS, or the URL begins with `tls://`, a server that does not require TLS gets no credentials. Files that
 cannot be used are told in the log (`nats`), with their paths, and tried again every second; the process stays. To rotate a
-password, replace the files, then the server's: it cuts the connection, and the next one has the new password.""",
+password, replace the files, then the server's: it cuts the connection, and the next one has the new password.
+
+On Kubernetes the directory is the Secret `choregos-bus-<bus>` of the pod's namespace. The ambassador presents it to the servers
+that the EventBus names, so whoever may write an EventBus can have it sent to servers of his choice: grant the right to write
+`eventbuses` only to whom you would let read that Secret. Put the `ca.crt` of an authority into it that signs nothing but
+your NATS servers, and no other server gets anything. A URL that holds a user, a password or a token is refused, in an EventBus and in the operator's
+`CHOREGOS_NATS_URL`: pods would show it to everybody who may read them
+([decision 11](../decisions/0011-credentials-of-buses-with-their-own-servers.md)).""",
         f"""
 ## The permissions
 

@@ -20,7 +20,8 @@ from reference_pages.source import calls, sentence
 _PUBLISH = {
     "POST /events": "a CloudEvent in binary or structured mode, or a batch",
     "POST /events/{type}": "plain JSON: the ambassador builds the event of that type around it",
-    "POST /drain": "pulls no more, and answers 200 when no event is in hand; for a pod's `preStop` hook",
+    "POST /drain": "pulls no more, for good, and answers 200 when no event is in hand; what `choregos-ambassador drain` sends, "
+    "which a pod's `preStop` hook runs: from loopback and with the header `Choregos-Drain: 1`, otherwise 403",
 }
 _STORED = (
     '`{"id": .., "correlationId": ..}`, with `"duplicate": true` where the stream had the event already;'
@@ -95,7 +96,7 @@ use of it: [Publish an event](../guides/publish-an-event.md).""",
         """
 An ambassador also answers on the bus, as a service `choregos-ambassador` of NATS' service API (ADR-32): `nats micro ls` finds
 every replica, `nats micro stats choregos-ambassador` shows its version, the generation of its configuration, the state of its
-breaker and the events in hand of each reaction. Any one replica answers on `<prefix>.<namespace>.<bus>.status.<service>`.""",
+breaker, whether it drains, and the events in hand of each reaction. Any one replica answers on `<prefix>.<namespace>.<bus>.status.<service>`.""",
     )
 
 

@@ -38,6 +38,21 @@ any other namespace are not read; finalizers are not written.""",
         _table(controller.namespaced),
         "\n\n".join(_only(controller, wide, when, off) for when, off in _SWITCHES),
         """
+## What a stolen token is worth
+
+Guard the controller's account like an administrator's, and let nobody run pods in the release's namespace who is not one. RBAC
+cannot bind a right to a label or to a field, so the account may do more than the controller does:
+
+* `patch pods` changes not only annotations: who has it can replace **the image of any container of any pod**, and so run code of
+  their own with that pod's Secrets, volumes and service account. Pods of `kube-system` are among them.
+* `create`, `update` and `delete configmaps` holds for **every ConfigMap of every namespace**, those that configure other software
+  included.
+* With `CHOREGOS_EVICT_UNINJECTED`, `create pods` is the right to run any pod, not only to try one.
+
+The webhook's account only reads; but who holds its certificate's key decides what every labelled pod runs. What narrows it is
+admission: a ValidatingAdmissionPolicy that lets the controller's account change nothing of a pod but its annotations, and no
+ConfigMap whose name does not begin with `choregos-`.
+
 ## When one is missing
 
 Neither process ends over it, but for a Lease that it holds and may no longer renew. It says which one is missing, in the API

@@ -27,6 +27,8 @@ CONFIGURATION_HASH: Final = "choregos.dev/configuration-hash"
 CONFIGURATION_GENERATION: Final = "choregos.dev/configuration-generation"
 """Annotation of a pod, set by the controller: the generation of that configuration. A pod that was injected before the
 ConfigMap was written has the right hash already; this is what changes on it then, so that the kubelet looks."""
+BUS_HASH: Final = "choregos.dev/bus-hash"
+"""Annotation of a pod, set by the webhook: the servers and the prefix that its ambassador was injected for."""
 INJECT: Final = "choregos.dev/inject"
 """Annotation of a pod: `false` leaves it as it is."""
 BUS: Final = "choregos.dev/bus"
@@ -150,7 +152,7 @@ def annotation(field: str) -> str:
 
 
 _FIELDS: Final = {annotation(field.name): field.name for field in fields(Tuning)}
-_KNOWN: Final = frozenset({*_FIELDS, CONFIGURATION_HASH, CONFIGURATION_GENERATION})
+_KNOWN: Final = frozenset({*_FIELDS, CONFIGURATION_HASH, CONFIGURATION_GENERATION, BUS_HASH})
 
 
 def read(annotations: Mapping[str, str]) -> Reading:

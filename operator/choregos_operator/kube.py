@@ -6,6 +6,7 @@ Objects come as plain mappings: the models of the client library cost more memor
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -13,6 +14,7 @@ import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 from kubernetes.aio.client.rest import RESTResponse
+from kubernetes.aio.config import ConfigException
 
 PAGE: Final = 200
 """Objects in one answer: what an answer takes in memory while it is read stays taken."""
@@ -77,16 +79,32 @@ class Answer:
 async def connect() -> ApiClient:
     """Return a client: by the file that KUBECONFIG names, else as the pod's service account.
 
-    Raises kubernetes' ConfigException if there is neither.
+    Raises kubernetes' ConfigException if there is neither, or the file cannot be used.
     """
     configuration = Configuration()
     if path := os.environ.get("KUBECONFIG"):
-        await config.load_kube_config(config_file=path, client_configuration=configuration)
+        await _load(_known(path), configuration)
     else:
-        config.load_incluster_config(client_configuration=configuration)
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise ConfigException(f"{error}; run in a pod, or set KUBECONFIG") from None
     # No retries of the library's own: every caller comes again, and knows when.
     configuration.retries = None
     return ApiClient(configuration)
+
+
+def _known(path: str) -> str:
+    if not Path(path).is_file():
+        raise ConfigException(f"KUBECONFIG names {path}, and there is no such file")
+    return path
+
+
+async def _load(path: str, configuration: Configuration) -> None:
+    try:
+        await config.load_kube_config(config_file=path, client_configuration=configuration)
+    except Exception as error:  # the library raises what its parts raise
+        raise ConfigException(f"KUBECONFIG names {path}, which cannot be used: {error}") from error
 
 
 async def list_all(client: ApiClient, kind: Kind) -> Listing:

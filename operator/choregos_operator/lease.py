@@ -22,7 +22,7 @@ DEADLINE: Final = 2 / 3
 """Part of the Lease's duration in which a renewal must succeed, or the work ends."""
 RETRY: Final = 1 / 6
 """Part of the Lease's duration between two renewals, and between two looks of those who wait."""
-GIVE_BACK_WITHIN: Final = 1.0
+GIVE_BACK_WITHIN: Final = 5.0
 """Seconds that the end of the process waits for an API server that hangs."""
 
 
@@ -102,7 +102,8 @@ class Lease:
                 self._see(found)
 
     def _see(self, lease: Body) -> None:
-        self._seen, self._seen_at = lease, time.monotonic()
+        # A Lease that somebody made by hand may have no spec.
+        self._seen, self._seen_at = {**lease, "spec": lease.get("spec") or {}}, time.monotonic()
 
     async def _renew(self) -> None:
         renewed = time.monotonic()
@@ -112,7 +113,9 @@ class Lease:
                 async with asyncio.timeout(self._deadline - (time.monotonic() - renewed)):
                     if await self._taken():
                         renewed = time.monotonic()
-            if time.monotonic() - renewed > self._deadline - self._retry or self._holder != self._identity:
+            if self._holder != self._identity:
+                raise Lost(f"the lease {self._name} is held by {self._holder or 'nobody'} now, not by {self._identity}")
+            if time.monotonic() - renewed > self._deadline - self._retry:
                 raise Lost(f"the lease {self._name} was not renewed for {time.monotonic() - renewed:.0f} s")
 
     async def _give_back(self) -> None:

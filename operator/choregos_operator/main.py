@@ -34,7 +34,7 @@ def run() -> None:
     try:
         asyncio.run(_live({"webhook": webhook, "controller": controller}[process], settings))
     except ConfigException as error:
-        sys.exit(f"error: no way to the API server: {error}; run in a pod, or set KUBECONFIG")
+        sys.exit(f"error: no way to the API server: {error}")
     except (Lost, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -35,9 +35,17 @@ async def served(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await listen(web.TCPSite(runner, host, port), f"{host}:{port} (CHOREGOS_PROBES_PORT)")
         url = f"http://{host}:{runner.addresses[0][1]}"
         log.info("probes", url=url)
         yield url
     finally:
         await runner.cleanup()
+
+
+async def listen(site: web.TCPSite, where: str) -> None:
+    """Begin to listen; raises OSError with a sentence."""
+    try:
+        await site.start()
+    except OSError as error:
+        raise OSError(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     namespace: str = "choregos-system"
     """Namespace of this release: of its Lease, its Secrets, its Services."""
     nats_url: str = "nats://nats.nats:4222"
-    """URLs of the NATS servers of every bus that names none, separated by commas."""
+    """URLs of the NATS servers of every bus that names none, separated by commas; without user and password."""
     nats_credentials: Path | None = None
     """Directory with the controller's credentials for these servers, one file each, as for the ambassador."""
     ambassador_image: str = "ghcr.io/choregos/ambassador:0.1.0"
@@ -73,8 +73,20 @@ class Settings(BaseSettings):
 def read() -> Settings:
     """Read the settings from the environment; raises SettingsError."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + "_".join(map(str, first["loc"])).upper()
         raise SettingsError(f"{name} is {first['input']!r}: {first['msg']}") from None
+    _refuse_passwords(settings)
+    return settings
+
+
+def _refuse_passwords(settings: Settings) -> None:
+    """Every labelled pod of the cluster gets these URLs; raises SettingsError without showing what stands in them."""
+    if "@" in settings.nats_url:
+        raise SettingsError(
+            f"{PREFIX}NATS_URL holds a user, password or token, which every pod with an ambassador would be given; remove "
+            f"what stands before the @. The operator's own credentials are files of the directory {PREFIX}NATS_CREDENTIALS"
+            ", a pod's are keys of the Secret choregos-bus-<bus> in its namespace"
+        )

@@ -1,12 +1,17 @@
-"""What the API server last said of choreographies and buses, read once when it said it."""
+"""What the API server last said of choreographies and buses, read once when it said it.
 
+An object that breaks our own reading of it is kept as an invalid one is: what stands of it stays, and nobody else notices.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
-from choregos_contract.findings import Finding, Severity
+from choregos_contract.findings import Finding, Severity, finding
 from choregos_contract.resources import Choreography, EventBus
 from choregos_operator.kube import Body, Kind
+from choregos_operator.log import log
 from choregos_operator.mirror import Key
 
 
@@ -29,7 +34,8 @@ class Stored:
     @property
     def bus(self) -> str:
         """The name of its bus, also if the rest of it cannot be read."""
-        return str(self.body.get("spec", {}).get("bus", "default"))
+        spec = self.body.get("spec")
+        return str(spec.get("bus", "default")) if isinstance(spec, Mapping) else "default"
 
     @property
     def valid(self) -> bool:
@@ -61,14 +67,11 @@ class Store:
 
     def put(self, body: Body) -> None:
         """Take in an object that is new or has changed."""
-        (namespace, name), read = _key(body), resource_of(dict(body))
-        findings = tuple(read) if isinstance(read, list) else ()
+        (namespace, name), (read, findings) = _key(body), _read(body)
         if body["kind"] == "EventBus":
             self._buses[namespace, name] = StoredBus(body, read if isinstance(read, EventBus) else None, findings)
             return
-        stored = Stored(body, None, findings)
-        if isinstance(read, Choreography):
-            stored = Stored(body, read, tuple(check(read)))
+        stored = Stored(body, read if isinstance(read, Choreography) else None, findings)
         self._choreographies.setdefault(namespace, {})[name] = stored
         self._sorted.pop(namespace, None)
 
@@ -78,7 +81,10 @@ class Store:
         if body["kind"] == "EventBus":
             self._buses.pop((namespace, name), None)
         else:
-            self._choreographies.get(namespace, {}).pop(name, None)
+            left = self._choreographies.get(namespace, {})
+            left.pop(name, None)
+            if not left:
+                self._choreographies.pop(namespace, None)
             self._sorted.pop(namespace, None)
 
     def bus(self, namespace: str, name: str) -> EventBus | None:
@@ -92,8 +98,10 @@ class Store:
 
     def of_namespace(self, namespace: str) -> tuple[Stored, ...]:
         """Return a namespace's choreographies, the oldest first."""
+        if namespace not in self._choreographies:
+            return ()
         if namespace not in self._sorted:
-            found = self._choreographies.get(namespace, {}).values()
+            found = self._choreographies[namespace].values()
             self._sorted[namespace] = tuple(sorted(found, key=lambda stored: stored.age))
         return self._sorted[namespace]
 
@@ -111,6 +119,21 @@ class Store:
         """Namespace and name of every bus that a choreography names or that has an object."""
         places = self._choreographies.keys() | {namespace for namespace, _ in self._buses}
         return frozenset((namespace, bus) for namespace in places for bus in self.buses_in(namespace))
+
+
+def _read(body: Body) -> tuple[Choreography | EventBus | None, tuple[Finding, ...]]:
+    """Read an object and look at it by itself."""
+    try:
+        read = resource_of(dict(body))
+        if isinstance(read, list):
+            return None, tuple(read)
+        return read, tuple(check(read)) if isinstance(read, Choreography) else ()
+    except Exception as error:  # noqa: BLE001  a defect that one object brings to light must not keep us from all others
+        namespace, name = _key(body)
+        log.exception("an object cannot be looked at", kind=body["kind"], namespace=namespace, name=name)
+        message = f"the operator fails to look at this object ({type(error).__name__}): a defect of the operator"
+        hint = "report it with the traceback of the operator's log, and write the object otherwise until then"
+        return None, (finding("invalid-value", (), message, hint),)
 
 
 def _key(body: Body) -> Key:

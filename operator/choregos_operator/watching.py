@@ -52,14 +52,15 @@ async def watch(
     synced: asyncio.Event,
     again: float,
     stop: asyncio.Event,
+    clears: bool = False,
 ) -> None:
     """Keep the mirror in step with every object of these kinds until `stop`; `synced` is set when it holds all.
 
     Lists everything again every `again` seconds. A watch that ends, because a kind or a right is gone, begins again once
-    everything can be listed.
+    everything can be listed. If it `clears`, `synced` is cleared until then, for those who must not act on what was.
     """
     while not stop.is_set():
-        await _first_listing(client, kinds, mirror, stop)
+        await _first_listing(client, kinds, mirror, stop, synced.clear if clears else _nothing)
         if stop.is_set():
             return
         synced.set()
@@ -106,15 +107,22 @@ class _Watching:
         self._mirror = mirror
         self._stop: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._closed = False
+        self._logged_in = False
+        self._cancel: Callable[[], object] | None = None
+        self._over: asyncio.Future[None] = self._ours.create_future()
         self.ended: asyncio.Future[None] = self._ours.create_future()
+        """Done when there is no watch any more, or soon will be none."""
         threading.Thread(target=self._run, name="kopf", daemon=True).start()
 
     async def close(self) -> None:
-        """Have it end; one that does not soon is left behind, for it changes nothing any more."""
+        """Have it end, politely first; one that does not end is left behind, for it changes nothing any more."""
         self._closed = True
         if not self._stop.done():
             self._stop.set_result(None)
-        await asyncio.wait({self.ended}, timeout=CLOSE_WITHIN)
+        await asyncio.wait({self._over}, timeout=CLOSE_WITHIN)
+        if not self._over.done() and self._cancel:
+            self._cancel()
+            await asyncio.wait({self._over}, timeout=CLOSE_WITHIN)
         if self.ended.done():
             self.ended.exception()
 
@@ -122,9 +130,13 @@ class _Watching:
         try:
             asyncio.run(self._operate())
         except BaseException as error:  # noqa: BLE001  raised again where somebody hears it
-            self._tell(self._fail, error)
+            self._tell(self._end, error)
         else:
-            self._tell(self._fail, None)
+            self._tell(self._end, None)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._over.set_result(None)
+        self._fail(error)
 
     def _fail(self, error: BaseException | None) -> None:
         if self.ended.done():
@@ -139,9 +151,12 @@ class _Watching:
             self._ours.call_soon_threadsafe(tell, *arguments)
 
     async def _operate(self) -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
         _configure(settings, self._kinds)
-        kopf.on.login(registry=registry)(_login)
+        kopf.on.login(registry=registry)(self._log_in)
         for kind in self._kinds:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind))
         try:
@@ -150,6 +165,14 @@ class _Watching:
             )
         finally:
             await asyncio.sleep(FAREWELL)
+
+    def _log_in(self, **kwargs: Any) -> kopf.ConnectionInfo | None:
+        """Log in as `kube.connect` does, once: after a refusal kopf takes no credentials that it had, and waits for ever."""
+        if self._logged_in:
+            self._tell(self._fail, PermissionError("the API server refused its credentials"))
+            return None
+        self._logged_in = True
+        return _login(**kwargs)
 
     def _handler(self, kind: Kind) -> Callable[..., Any]:
         def take(event: kopf.RawEvent) -> None:
@@ -162,19 +185,26 @@ class _Watching:
         return told
 
 
-async def _first_listing(client: ApiClient, kinds: Sequence[Kind], mirror: Mirror, stop: asyncio.Event) -> None:
-    """List as soon as there is an API server, and our kinds on it; says once why it waits."""
+async def _first_listing(
+    client: ApiClient, kinds: Sequence[Kind], mirror: Mirror, stop: asyncio.Event, waits: Callable[[], None]
+) -> None:
+    """List as soon as there is an API server, and our kinds on it; says once why it waits, and calls `waits`."""
     told = None
     while not stop.is_set():
         try:
             await _list(client, kinds, mirror)
         except (Away, ApiException) as error:
+            waits()
             if (why := _sentence(error)) != told:
                 log.warning("waiting for the API server", reason=why)
                 told = why
             await _stopped_within(stop, COME_AGAIN)
         else:
             return
+
+
+def _nothing() -> None:
+    """Nobody minds."""
 
 
 async def _stopped_within(stop: asyncio.Event, seconds: float) -> None:

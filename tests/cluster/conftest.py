@@ -15,6 +15,20 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def own_cluster(cluster: Cluster) -> Cluster:
+    """The same, for a test that must not, or cannot, be run on the cluster of somebody else.
+
+    Such as one that stops the API server, reads its log, removes the definitions with all that others made of them, or
+    has it call a server of the test's own.
+    """
+    if not cluster.owned:
+        pytest.skip(
+            "the cluster of KUBECONFIG is not stopped, emptied or read, nor does it call us; unset it to run this"
+        )
+    return cluster
+
+
+@pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> None:
     install(cluster)
 

@@ -22,9 +22,7 @@ from support.certificate_site import Site, release
 from support.cluster import Cluster
 from support.waiting import PATIENCE, wait_for
 
-pytestmark = pytest.mark.skipif(
-    "os.environ.get('KUBECONFIG')", reason="another cluster cannot call a server of this test"
-)
+pytestmark = pytest.mark.usefixtures("own_cluster")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -26,7 +27,7 @@ from support.up_process import Marked
 from support.waiting import eventually
 
 SERVICE_ADDRESS = "127.96.15.1"
-own = pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")), reason="about the control plane that is started here")
+own = pytest.mark.usefixtures("own_cluster")
 
 
 def test_the_version_is_one_with_native_sidecars_and_cel(cluster: Cluster) -> None:
@@ -45,7 +46,7 @@ def test_a_deployment_gets_its_pods_and_they_have_a_service_account(cluster: Clu
 def test_a_namespace_that_is_deleted_goes_away_with_all_that_it_holds(cluster: Cluster) -> None:
     with cluster.namespace() as name:
         cluster.kubectl("create", "configmap", "held", "-n", name)
-    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=30s")
+    cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s")
     assert "NotFound" in cluster.kubectl_fails("get", "namespace", name)
 
 
@@ -56,7 +57,7 @@ def test_what_is_owned_goes_away_with_its_owner(cluster: Cluster, namespace: str
     metadata = {"name": "owned", "ownerReferences": [owner]}
     cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, namespace=namespace)
     cluster.kubectl("delete", "configmap", "owner", "-n", namespace)
-    cluster.kubectl("wait", "--for=delete", "configmap/owned", "-n", namespace, "--timeout=30s")
+    cluster.kubectl("wait", "--for=delete", "configmap/owned", "-n", namespace, "--timeout=60s")
 
 
 def test_a_user_may_do_what_a_role_says_and_nothing_else(cluster: Cluster, namespace: str) -> None:
@@ -77,6 +78,19 @@ def test_a_cluster_that_kubeconfig_names_is_used_as_it_is(
         with pytest.raises(RuntimeError, match="Unset KUBECONFIG"):
             given.restart_api_server()
     cluster.kubectl("get", "namespace", namespace)
+
+
+@own
+def test_on_a_cluster_that_kubeconfig_names_nothing_is_stopped_or_taken_away(cluster: Cluster) -> None:
+    """Such as its definitions: with them would go every choreography that somebody has there."""
+    chosen = "api_server_was_away or server_that_was_away or is_not_there_yet or definitions_were_away or on_record"
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, str(Path(__file__).parent))
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**outer, "KUBECONFIG": str(cluster.kubeconfig)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    (summary,) = [line for line in run.stdout.splitlines() if "deselected" in line]
+    assert "skipped" in summary
+    assert not {"passed", "failed", "error"} & set(re.findall(r"[a-z]+", summary)), run.stdout
 
 
 def test_kubectl_knows_nothing_of_the_configuration_that_the_environment_names(

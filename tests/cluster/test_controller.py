@@ -74,7 +74,7 @@ async def test_apply_leads_to_ready(cluster: Cluster, shop: Choreographed) -> No
     document = yaml.safe_load(DRONES.read_text())
     document["metadata"].pop("namespace", None)
     await asyncio.to_thread(cluster.apply, document, namespace=shop.namespace)
-    wait = ("wait", "--for=condition=Ready", "choreography/drone-delivery", "-n", shop.namespace, "--timeout=20s")
+    wait = ("wait", "--for=condition=Ready", "choreography/drone-delivery", "-n", shop.namespace, "--timeout=60s")
     await asyncio.to_thread(cluster.kubectl, *wait)
     assert len(await shop.durables()) == 6
     for service in ("delivery", "dronescheduler", "ingestion", "package"):
@@ -109,6 +109,7 @@ async def told(shop: Choreographed, pod: str, *, generation: int) -> dict[str, s
     return await becomes(annotations, f"{pod} is told of generation {generation}")
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_what_is_applied_again_unchanged_writes_nothing(cluster: Cluster, shop: Choreographed) -> None:
     await shop.choreography("shop", SHOP)
     await shop.until("shop", "True")

@@ -1,5 +1,6 @@
 """What other hands do to durables, streams and ConfigMaps, and what becomes of positions."""
 
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,8 +16,8 @@ from support.operator_process import OperatorProcess
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 module = pytest_asyncio.fixture(scope="module", loop_scope="module")
 
-SECONDS = 5
-"""For which this file's controller keeps orphans."""
+SECONDS = 12
+"""For which the sweeper keeps orphans: long enough to see them before they go."""
 
 
 @module
@@ -29,7 +30,7 @@ async def site(cluster: Cluster, crds: None) -> AsyncIterator[Controlled]:
 @module
 async def controller(site: Controlled) -> AsyncIterator[OperatorProcess]:
     """One for all tests here, that looks at everything every two seconds."""
-    async with site.controller(sweep_seconds="2", orphan_ttl_days=str(SECONDS / 86400)) as running:
+    async with site.controller(sweep_seconds="2") as running:
         yield running
 
 
@@ -48,14 +49,28 @@ async def shop(
         yield found
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def sweeper(site: Controlled, controller: OperatorProcess, shop: Choreographed) -> AsyncIterator[OperatorProcess]:
+    """In place of the controller, once it has wired: one that does not keep orphans for long."""
+    controller.signal(signal.SIGTERM)
+    await controller.ended()
+    try:
+        async with site.controller(sweep_seconds="2", orphan_ttl_days=str(SECONDS / 86400)) as running:
+            yield running
+            running.signal(signal.SIGTERM)  # gives the Lease back
+            await running.ended()
+    finally:
+        await controller.start()
+
+
 async def read(shop: Choreographed, *, acknowledge: int) -> list[str]:
     """Take so many events as payment's ambassador would, acknowledge them, and return their ids."""
     names = shop.bus().names
     durable = names.durable("payment", "OrderPlaced")
     subscription = await shop.nats.jetstream().pull_subscribe_bind(durable, names.event_stream)
-    messages = await subscription.fetch(acknowledge, timeout=10)
+    messages = await subscription.fetch(acknowledge, timeout=30)
     for message in messages:
-        await message.ack_sync(timeout=5)
+        await message.ack_sync(timeout=30)
     await subscription.unsubscribe()
     return [(message.headers or {})["ce-id"] for message in messages]
 
@@ -128,6 +143,7 @@ async def orphaned(shop: Choreographed) -> bool:
     return marked(await durable(shop))
 
 
+@pytest.mark.usefixtures("sweeper")
 async def test_a_reaction_that_is_removed_with_events_pending_is_told_kept_and_swept(shop: Choreographed) -> None:
     await shop.choreography("shop", {"shop": SHOP["shop"], "stock": reacting("OrderPlaced")})
     note = await shop.until_told("EventsPending", "shop")
@@ -140,7 +156,7 @@ async def test_a_reaction_that_is_removed_with_events_pending_is_told_kept_and_s
     (orphan,) = await becomes(reported, "status.orphaned")
     assert (orphan["reaction"], orphan["pending"]) == ("payment/OrderPlaced", 2)
     assert await orphaned(shop)
-    await becomes(lambda: gone(shop), "it is swept when its time is over")
+    await becomes(lambda: gone(shop), "it is swept when its time is over", patience=60)
     assert len(await shop.bus().events()) == 3, "events are never deleted"
     assert await shop.find("ConfigMap", "choregos-payment") is None
 
@@ -154,9 +170,10 @@ async def gone(shop: Choreographed) -> bool:
     return not await durable(shop)
 
 
+@pytest.mark.usefixtures("sweeper")
 async def test_the_orphans_of_a_bus_that_nobody_names_any_more_are_swept_as_well(shop: Choreographed) -> None:
     await shop.delete("Choreography", "shop")
-    await becomes(lambda: gone(shop), "it is swept when its time is over")
+    await becomes(lambda: gone(shop), "it is swept when its time is over", patience=60)
 
 
 # --- streams ---

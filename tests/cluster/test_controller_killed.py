@@ -108,13 +108,14 @@ async def test_what_was_deleted_and_applied_again_while_no_controller_ran_goes_o
     assert (await shop.configuration("payment")) | {"generation": 1} == document
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_of_two_controllers_one_works_and_the_other_follows_when_it_dies(
     cluster: Cluster, site: Controlled
 ) -> None:
     shop = site.shop
     waiting = Controlled(shop, site.server, administrator(cluster, "second-controller"))
-    async with site.controller(lease_seconds="6") as first:
-        other = waiting.controller(lease_seconds="6")
+    async with site.controller(lease_seconds="9") as first:
+        other = waiting.controller(lease_seconds="9")
         other.ready = "waiting for the lease"
         async with other as second:
             await shop.choreography("shop", SHOP)
@@ -136,7 +137,7 @@ async def test_a_signal_ends_it_at_once_and_in_order(site: Controlled) -> None:
         began = time.monotonic()
         controller.signal(signal.SIGTERM)
         assert await controller.ended() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10, "nothing waits for the end of a sweep or of a watch"
         lease = await shop.get("Lease", "choregos-controller")
         assert "holderIdentity" not in lease["spec"], "the next one need not wait"
         assert not [line for line in controller.lines if line["level"] == "error"]
@@ -161,8 +162,8 @@ async def test_one_that_still_waits_for_the_lease_ends_as_well(site: Controlled)
 
 
 async def test_after_a_lost_lease_it_ends_with_a_sentence(site: Controlled) -> None:
-    async with site.controller(lease_seconds="3") as controller:
+    async with site.controller(lease_seconds="9") as controller:
         usurped = {"holderIdentity": "usurper", "leaseDurationSeconds": 3600}
         await site.shop.merge("Lease", "choregos-controller", {"spec": usurped})
         assert await controller.ended() == 1
-        assert "error: the lease choregos-controller was not renewed" in controller.output.decode()
+        assert "error: the lease choregos-controller is held by usurper now" in controller.output.decode()

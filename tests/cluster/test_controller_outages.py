@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.cluster import Cluster
 from support.controlled import Controlled, controlled
 from support.crds import FILES, install
 from support.operator_process import OperatorProcess
+from support.secret import Secret
 
 MANY = {"a": {"emits": ["Asked"]}, "b": reacting("Asked")}
 
@@ -66,15 +68,15 @@ authorization {{ users: [
 
 
 async def test_no_configuration_allows_a_publish_before_the_durables_stand(
-    cluster: Cluster, crds: None, namespace: str
+    cluster: Cluster, crds: None, namespace: str, tmp_path: Path
 ) -> None:
     refusing = REFUSING.format(denied='"$JS.API.CONSUMER.CREATE.>"')
     async with controlled(cluster, namespace, refusing, user="test", password="test") as site:
         shop = site.shop
-        url = site.server.url.replace("nats://", "nats://operator:operator@")
-        async with site.controller(nats_url=url):
+        credentials = Secret(tmp_path / "credentials", username="operator", password="operator")
+        async with site.controller(nats_credentials=str(credentials)):
             await shop.choreography("shop", SHOP)
-            await shop.until("shop", "Unknown", of="Wired", text="consumer.create")
+            await shop.until("shop", "False", "Refused", of="Wired", text="consumer.create")
             assert (await shop.bus().api(f"STREAM.INFO.{shop.bus().names.event_stream}"))["config"]
             assert await shop.all("ConfigMap") == [
                 each for each in await shop.all("ConfigMap") if "ca.crt" in each["data"]
@@ -88,6 +90,7 @@ async def test_no_configuration_allows_a_publish_before_the_durables_stand(
 # --- the API server ---
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_it_goes_on_after_the_api_server_was_away(cluster: Cluster, site: Controlled) -> None:
     shop = site.shop
     async with site.controller() as controller:
@@ -189,9 +192,10 @@ async def test_without_a_controller_everything_can_be_deleted(cluster: Cluster, 
         controller.kill()
         await controller.ended()
     for what in ("choreography/shop", "eventbus/default"):
-        await asyncio.to_thread(cluster.kubectl, "delete", what, "-n", shop.namespace, "--timeout=10s")
+        await asyncio.to_thread(cluster.kubectl, "delete", what, "-n", shop.namespace, "--timeout=60s")
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_it_recovers_when_the_definitions_were_away(cluster: Cluster, site: Controlled) -> None:
     shop = site.shop
     async with site.controller(sweep_seconds="1") as controller:
@@ -200,7 +204,7 @@ async def test_it_recovers_when_the_definitions_were_away(cluster: Cluster, site
         (before,) = (await shop.durables()).values()
         try:
             for file in FILES:
-                await asyncio.to_thread(cluster.kubectl, "delete", "--filename", file, "--timeout=30s")
+                await asyncio.to_thread(cluster.kubectl, "delete", "--filename", file, "--timeout=60s")
             await controller.until(lambda: "custom resources are not installed" in json.dumps(controller.lines))
         finally:
             await asyncio.to_thread(install, cluster)

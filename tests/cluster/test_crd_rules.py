@@ -155,8 +155,11 @@ BOUNDS = [
     (changed(orders(), "spec/events/OrderPlaced/outcome", "maybe"), False),
     (changed(orders(), "spec/events/OrderPlaced/description", "a" * 1025), False),
     *((bus(servers=[f"nats://nats-{number}:4222" for number in range(count)]), count <= 16) for count in (16, 17)),
-    *((bus(servers=[server]), True) for server in ("tls://nats.nats", "wss://u:p@nats:443/")),
-    *((bus(servers=[server]), False) for server in ("nats", "http://nats", "nats://nats/path")),
+    *((bus(servers=[server]), True) for server in ("tls://nats.nats", "wss://nats:443/")),
+    *(
+        (bus(servers=[server]), False)
+        for server in ("nats", "http://nats", "nats://nats/path", "nats://u:p@nats:4222", "nats://token@nats")
+    ),
     *((bus(stream={"prefix": prefix}), len(prefix) <= 16) for prefix in ("a" * 16, "a" * 17)),
     *((bus(stream={"replicas": number}), 1 <= number <= 5) for number in (0, 1, 5, 6)),
     *((bus(stream={"shards": number}), 1 <= number <= 4096) for number in (0, 1, 4096, 4097)),

@@ -26,7 +26,7 @@ from support.nats import NatsServer
 from support.resource_manifests import orders
 from support.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")), reason="the webhook listens on the loopback")
+pytestmark = pytest.mark.usefixtures("own_cluster")
 
 PAGE = ROOT / "docs" / "guides" / "run-on-kubernetes.md"
 BLOCK = re.compile(r"^```(?P<language>sh|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

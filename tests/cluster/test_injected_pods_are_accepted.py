@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from support.kubectl import KubectlError
 from support.labelled_pods import LABELS, PODS, SETTINGS, configured, container, pod
 from support.waiting import eventually
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")), reason="the webhooks listen on the loopback")
+pytestmark = pytest.mark.usefixtures("own_cluster")
 
 NAME = "choregos-ambassador"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"

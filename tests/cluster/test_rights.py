@@ -23,9 +23,7 @@ from support.waiting import wait_for
 from support.webhook_process import Webhook
 
 pytestmark = [
-    pytest.mark.skipif(
-        "os.environ.get('KUBECONFIG')", reason="another cluster neither calls us nor tells what was asked"
-    ),
+    pytest.mark.usefixtures("own_cluster"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

@@ -34,7 +34,7 @@ from support.waiting import PATIENCE, wait_for
 from support.webhook_process import Webhook
 
 pytestmark = [
-    pytest.mark.skipif("os.environ.get('KUBECONFIG')", reason="webhooks may not be registered on another cluster"),
+    pytest.mark.usefixtures("own_cluster"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from choregos_operator.mirror import Mirror
 from choregos_operator.watching import watch
 from support.cluster import Cluster
 from support.kubectl import KubectlError
+from support.refusing_proxy import refusing_proxy
 from support.waiting import wait_for
 
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap", "test=watching")
@@ -28,18 +30,26 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, again: float = 3600) -> AsyncIterator[Watch]:
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+async def watching(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, again: float = 3600) -> AsyncIterator[Watch]:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     running = Watch()
     async with await connect() as client:
         task = asyncio.create_task(
-            watch(client, [CONFIG_MAPS], running.mirror, synced=running.synced, again=again, stop=running.stop)
+            watch(
+                client,
+                [CONFIG_MAPS],
+                running.mirror,
+                synced=running.synced,
+                again=again,
+                stop=running.stop,
+                clears=True,
+            )
         )
         try:
             yield running
         finally:
             running.stop.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await task
 
 
@@ -52,13 +62,13 @@ async def test_what_was_there_before_is_known_once_it_is_synced(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.apply(config_map("a"), {**config_map("b"), "metadata": {"name": "b"}}, namespace=namespace)
-    async with watching(cluster, monkeypatch) as running:
+    async with watching(cluster.kubeconfig, monkeypatch) as running:
         await running.synced.wait()
         assert running.names(namespace) == ["a"], "selected by label, at the server"
 
 
 async def test_changes_are_told_once_each(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with watching(cluster, monkeypatch, again=0.2) as running:
+    async with watching(cluster.kubeconfig, monkeypatch, again=0.2) as running:
         await running.synced.wait()
         await asyncio.to_thread(cluster.apply, config_map("a"), namespace=namespace)
         await wait_for(lambda: running.names(namespace) == ["a"], what="created")
@@ -72,10 +82,11 @@ async def test_changes_are_told_once_each(cluster: Cluster, namespace: str, monk
         assert told == [True, True, False]
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_it_goes_on_after_the_api_server_was_away(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with watching(cluster, monkeypatch) as running:
+    async with watching(cluster.kubeconfig, monkeypatch) as running:
         await running.synced.wait()
         await asyncio.to_thread(cluster.apply, config_map("a"), namespace=namespace)
         await asyncio.to_thread(cluster.restart_api_server)
@@ -88,7 +99,7 @@ async def test_a_deletion_that_the_watch_never_told_is_found_by_listing(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.apply(config_map("a"), namespace=namespace)
-    async with watching(cluster, monkeypatch, again=0.5) as running:
+    async with watching(cluster.kubeconfig, monkeypatch, again=0.5) as running:
         await running.synced.wait()
         ghost = {**next(running.mirror.of(CONFIG_MAPS, namespace))}
         ghost["metadata"] = {**ghost["metadata"], "name": "ghost"}
@@ -96,13 +107,14 @@ async def test_a_deletion_that_the_watch_never_told_is_found_by_listing(
         await wait_for(lambda: running.names(namespace) == ["a"], what="the ghost is gone")
 
 
+@pytest.mark.usefixtures("own_cluster")
 async def test_it_waits_for_an_api_server_that_is_not_there_yet(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.apply(config_map("a"), namespace=namespace)
     cluster.stop_api_server()
     try:
-        async with watching(cluster, monkeypatch) as running:
+        async with watching(cluster.kubeconfig, monkeypatch) as running:
             assert not running.synced.is_set()
             await asyncio.to_thread(cluster.start_api_server)
             await wait_for(lambda: running.names(namespace) == ["a"], what="synced")
@@ -116,3 +128,26 @@ def eventually_up(cluster: Cluster) -> None:
         cluster.kubectl("get", "--raw", "/readyz")
     except KubectlError:
         cluster.start_api_server()
+
+
+async def test_a_refusal_of_everybody_ends_no_watch_for_good(
+    cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kopf would wait for ever for other credentials."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    through = tmp_path / "proxied.kubeconfig"
+    async with (
+        await connect() as client,
+        refusing_proxy(client, through) as proxy,
+        watching(through, monkeypatch) as running,
+    ):
+        await running.synced.wait()
+        await asyncio.to_thread(cluster.apply, config_map("a"), namespace=namespace)
+        await wait_for(lambda: running.names(namespace) == ["a"], what="created")
+        proxy.refuse()
+        await wait_for(lambda: not running.synced.is_set(), what="it says that it knows nothing any more")
+        proxy.relent()
+        await asyncio.to_thread(cluster.apply, config_map("b"), namespace=namespace)
+        await wait_for(lambda: running.names(namespace) == ["a", "b"], what="the watch goes on")
+        await asyncio.to_thread(cluster.apply, config_map("c"), namespace=namespace)
+        await wait_for(lambda: running.names(namespace) == ["a", "b", "c"], what="and goes on")

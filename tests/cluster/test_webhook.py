@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +27,7 @@ from support.waiting import eventually, wait_for
 from support.webhook_process import Webhook
 
 pytestmark = [
-    pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")), reason="the webhook listens on the loopback"),
+    pytest.mark.usefixtures("own_cluster"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -378,7 +377,7 @@ async def test_an_object_is_deleted_and_its_status_written_while_it_is_away(
         installed.cluster.kubectl(
             "patch", "choreography/orders", "-n", namespace, "--subresource=status", "--type=merge", "-p", status
         )
-        installed.cluster.kubectl("delete", "choreography/orders", "-n", namespace, "--timeout=10s")
+        installed.cluster.kubectl("delete", "choreography/orders", "-n", namespace, "--timeout=60s")
 
 
 async def test_an_expired_certificate_is_named_in_the_refusal_and_a_new_one_mends_it_without_a_restart(

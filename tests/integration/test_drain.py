@@ -1,18 +1,20 @@
 """The end of an ambassador: what runs is finished, what arrives goes to another, and nothing waits for a lease."""
 
 import asyncio
+import json
 import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from support.ambassador import Ambassador
-from support.scene import Scene, scene
+from support.scene import SERVICE, Scene, metric, scene
 from support.service import Call, always
 
 json_answer = always(200, b'{"made": true}', content_type="application/json")
@@ -46,9 +48,17 @@ async def under_load(shop: Scene, doors: Doors, held: int = 4) -> AsyncIterator[
         yield ambassador
 
 
-async def post(url: str) -> int:
-    async with aiohttp.ClientSession() as session, session.post(url, json={}) as answer:
+async def post(url: str, **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with aiohttp.ClientSession() as session, session.post(url, json={}, headers=named) as answer:
         return answer.status
+
+
+async def status(shop: Scene) -> dict[str, Any]:
+    """What the ambassador says of itself over NATS."""
+    answer = await shop.bus.connection.request(f"{shop.bus.names.root}.status.{SERVICE}", timeout=5)
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
 
 
 async def test_sigterm_finishes_what_runs_and_hands_back_what_arrives() -> None:
@@ -79,11 +89,13 @@ async def test_post_drain_answers_when_nothing_is_in_hand_and_the_publish_api_st
     async with scene() as shop:
         doors = Doors()
         async with under_load(shop, doors) as ambassador:
-            drain = asyncio.create_task(post(f"{ambassador.publish_url}/drain"))
+            drain = asyncio.create_task(post(f"{ambassador.publish_url}/drain", choregos_drain="1"))
             await ambassador.logged("draining")
-            again = asyncio.create_task(post(f"{ambassador.publish_url}/drain"))
+            again = asyncio.create_task(post(f"{ambassador.publish_url}/drain", choregos_drain="1"))
             assert await post(f"{ambassador.publish_url}/events/Placed") == 503
             assert not drain.done()
+            assert (await status(shop))["draining"] is True
+            assert await metric(ambassador.probes_url, "choregos_draining") == 1
             doors.open.set()
             assert (await drain, await again) == (200, 200)
             await shop.settled(patience=5)
@@ -95,6 +107,21 @@ async def test_post_drain_answers_when_nothing_is_in_hand_and_the_publish_api_st
             assert time.monotonic() - started < AT_ONCE
         assert "late0" not in shop.called()
         assert len(await shop.causes()) == 20 + 4
+
+
+async def test_a_request_that_the_service_was_talked_into_drains_nothing() -> None:
+    """A server-side request forgery reaches loopback, and sets no header."""
+    async with scene() as shop:
+        shop.service.handler = json_answer
+        async with shop.ambassador() as ambassador:
+            await ambassador.logged("configured")
+            assert await post(f"{ambassador.publish_url}/drain") == 403
+            assert await post(f"{ambassador.publish_url}/drain", choregos_drain="yes") == 403
+            assert (await status(shop))["draining"] is False
+            assert await metric(ambassador.probes_url, "choregos_draining") == 0
+            await shop.publish(1)
+            await shop.settled()
+        assert await shop.causes() == ["e0"]
 
 
 async def test_a_second_signal_ends_at_once() -> None:

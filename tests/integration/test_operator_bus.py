@@ -49,7 +49,7 @@ class Counting:
         if self.cut_after is not None and len(self.asked) >= self.cut_after:
             raise BusAway("cut")
         self.asked.append(subject)
-        return bytes((await self.connection.request(subject, payload, timeout=5)).data)
+        return bytes((await self.connection.request(subject, payload, timeout=30)).data)
 
     async def gather(self, subject: str, *, max_age: float = 0.0) -> tuple[bytes, ...]:
         raise NotImplementedError
@@ -103,7 +103,7 @@ class Bus:
 
     async def api(self, subject: str, body: Any = None) -> Any:
         payload = b"" if body is None else json.dumps(body).encode()
-        return json.loads((await self.connection.request(f"$JS.API.{subject}", payload, timeout=5)).data)
+        return json.loads((await self.connection.request(f"$JS.API.{subject}", payload, timeout=30)).data)
 
     async def durable(self, name: str = DURABLE) -> dict[str, Any]:
         return dict(await self.api(f"CONSUMER.INFO.{EVENTS}.{name}"))
@@ -123,7 +123,7 @@ class Bus:
     async def read(self, count: int, *, acknowledge: int) -> list[str]:
         """Take events as an ambassador would, and acknowledge the first so many of them."""
         subscription = await self.connection.jetstream().pull_subscribe_bind(DURABLE, EVENTS)
-        messages = await subscription.fetch(count, timeout=5)
+        messages = await subscription.fetch(count, timeout=30)
         for message in messages[:acknowledge]:
             await message.ack_sync()
         await subscription.unsubscribe()
@@ -460,6 +460,30 @@ async def test_an_orphan_is_swept_when_its_time_is_up_and_not_brought_back(bus: 
     assert (state.swept, state.orphaned) == ((REACTION,), ())
     assert (await bus.durable())["error"]["err_code"] == 10014
     assert (await bus.wire(shop())).restored == (), "who comes after the sweep is new"
+
+
+async def test_an_orphan_that_somebody_reads_is_not_swept(bus: Bus) -> None:
+    """As by the ambassadors of another cluster that has the same names on the same account."""
+    await bus.wire(shop("A", "B"))
+    await bus.publish("a", event="A")
+    reading = await bus.connection.jetstream().pull_subscribe_bind(NAMES.durable("package", "A"), EVENTS)
+    (message,) = await reading.fetch(1, timeout=30)
+    waiting = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{NAMES.durable('package', 'B')}"
+    inbox = bus.connection.new_inbox()
+    await bus.connection.subscribe(inbox)
+    await bus.connection.publish(waiting, json.dumps({"expires": 600 * 10**9}).encode(), reply=inbox)
+    await bus.wire()
+    bus.now += 8 * DAY
+    state = await bus.wire()
+    assert state.swept == ()
+    assert {(each.event, each.in_use, each.since) for each in state.orphaned} == {
+        ("A", True, bus.now),
+        ("B", True, bus.now),
+    }
+    assert (await bus.wire()).orphaned[0].fresh is False, "it is told once"
+    await message.ack_sync()
+    bus.now += 7 * DAY
+    assert (await bus.wire()).swept == (("package", "A"),)
 
 
 async def test_what_a_choreography_that_cannot_be_read_had_is_kept(bus: Bus) -> None:

@@ -32,6 +32,8 @@ from support.scene import SERVICE, worker
 NAMES = bus_names(None, "shipping")
 INFO = "$JS.API.INFO"
 DAY = timedelta(days=1)
+PATIENCE = 30.0
+"""Seconds, for what a right answer takes far less."""
 
 
 def settings(url: str, credentials: Path | None = None) -> Settings:
@@ -80,41 +82,42 @@ async def test_nats_that_is_away_is_told_at_once_and_found_when_it_is_back() -> 
             server.stop()
             with pytest.raises(BusAway):
                 await asker.ask(INFO)
-            started = time.monotonic()
-            with pytest.raises(BusAway, match=r"do not answer: .*; it is tried again"):
-                await opened.asker(None)
-            assert time.monotonic() - started < 2
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(BusAway, match=r"do not answer: .*; it is tried again"):
+                    await opened.asker(None)
             server.start()
             assert await (await opened.asker(None)).ask(INFO)
 
 
 async def test_a_server_that_accepts_and_says_nothing_counts_as_away_within_seconds() -> None:
+    attempts = 0
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
         await reader.read()
         writer.close()
 
     listening = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, connections(f"nats://127.0.0.1:{port}") as opened:
-        started = time.monotonic()
-        outcomes = await asyncio.gather(*(opened.asker(None) for _ in range(20)), return_exceptions=True)
+        async with asyncio.timeout(PATIENCE):
+            outcomes = await asyncio.gather(*(opened.asker(None) for _ in range(20)), return_exceptions=True)
         assert all(isinstance(outcome, BusAway) for outcome in outcomes)
-        assert time.monotonic() - started < 5.5, "all wait for one attempt"
+        assert attempts == 1, "all wait for one attempt"
 
 
 async def test_questions_under_way_end_when_the_connection_is_killed_and_the_next_goes_through() -> None:
     with NatsServer() as server:
         async with connections(server.url) as opened, connected(server.url) as admin:
             asker = await opened.asker(None)
-            await admin.subscribe("deaf")
+            deaf = await admin.subscribe("deaf")
             await admin.request(INFO)  # behind the subscription, which a flush overtakes
             waiting = asyncio.create_task(asker.ask("deaf"))
-            await asyncio.wait([waiting], timeout=0.05)
-            started = time.monotonic()
+            await deaf.next_msg(timeout=PATIENCE)
             server.kill()
             with pytest.raises(BusAway, match="cut before the answer"):
                 await waiting
-            assert time.monotonic() - started < 2
             server.start()
             assert await (await opened.asker(None)).ask(INFO)
 
@@ -155,10 +158,9 @@ async def test_a_pass_that_nats_leaves_is_away_and_the_next_one_finishes(after: 
                     orphan_ttl=DAY,
                 )
 
-            started = time.monotonic()
-            with pytest.raises(BusAway):
-                await a_pass(Killing(await opened.asker(None), server, after))
-            assert time.monotonic() - started < 3
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(BusAway):
+                    await a_pass(Killing(await opened.asker(None), server, after))
             server.start()
             assert (await a_pass(await opened.asker(None))).refusals == ()
             again = await a_pass(await opened.asker(None))
@@ -184,7 +186,7 @@ async def test_a_pass_can_be_cancelled_at_any_moment() -> None:
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 running.cancel()
-                done, _ = await asyncio.wait([running], timeout=5)
+                done, _ = await asyncio.wait([running], timeout=PATIENCE)
                 assert done
                 assert running.cancelled()
             assert await asker.ask(INFO)
@@ -231,10 +233,9 @@ async def test_a_permission_that_is_missing_is_told_at_once(tmp_path: Path, perm
     config = f"authorization {{ users: [{{user: u, password: p, permissions: {{ {permissions} }} }}] }}"
     with NatsServer(config) as server:
         async with connections(server.url, hold(tmp_path / "c", username="u", password="p")) as opened:
-            started = time.monotonic()
-            with pytest.raises(BusUnusable, match=said) as fault:
-                await a_look(opened)
-            assert time.monotonic() - started < 3
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(BusUnusable, match=said) as fault:
+                    await a_look(opened)
     assert fault.value.reason == "PermissionMissing"
 
 
@@ -284,7 +285,7 @@ async def test_a_password_is_rotated_in_place(tmp_path: Path) -> None:
 
 
 async def until_refused(asker: Asker) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         await asker.ask(INFO)
 
@@ -353,11 +354,9 @@ async def test_tls_with_a_private_authority(tmp_path: Path) -> None:
     config = f"tls {{ cert_file: '{pair.certificate}', key_file: '{pair.key}' }}"
     with NatsServer(config) as server:
         async with connections(server.url, directory := hold(tmp_path / "c")) as opened:
-            started = time.monotonic()
             with pytest.raises(BusUnusable, match=r"put the authority of the servers' certificate as ca\.crt") as fault:
                 await opened.asker(None)
             assert fault.value.reason == "TlsFailed"
-            assert time.monotonic() - started < 5
             hold(directory, ca_crt=authority.certificate.read_text())
             assert await (await opened.asker(None)).ask(INFO)
 
@@ -391,13 +390,15 @@ def test_a_password_in_a_url_is_told_to_nobody() -> None:
 # -- who runs
 
 
-async def test_the_ambassadors_of_a_bus_are_found_with_their_pods_and_generations() -> None:
+async def test_the_ambassadors_of_a_bus_are_found_with_their_pods_and_generations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("choregos_operator.bus.asker.GATHER_WITHIN", 3600.0)
     with NatsServer() as server:
         async with connections(server.url) as opened, connected(server.url) as admin:
             asker = await opened.asker(None)
-            started = time.monotonic()
-            assert await ambassadors(asker, NAMES) == ()
-            assert time.monotonic() - started < 1, "nobody is there, and the server says so"
+            async with asyncio.timeout(PATIENCE):
+                assert await ambassadors(asker, NAMES) == (), "nobody is there, and the server says so"
             bus = await wired(admin, worker())
             configuration = configurations([worker()], None, generation=7)[SERVICE]
             async with (

@@ -34,7 +34,7 @@ class Bus:
     async def ask(self, subject: str, payload: bytes = b"") -> bytes:
         if ".INFO." not in subject and ".LIST." not in subject:
             self.changes.append(subject)
-        return bytes((await self.connection.request(subject, payload, timeout=5)).data)
+        return bytes((await self.connection.request(subject, payload, timeout=30)).data)
 
     async def gather(self, subject: str, *, max_age: float = 0.0) -> tuple[bytes, ...]:
         raise NotImplementedError

@@ -36,6 +36,7 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "choregos_bus_connected": ("gauge", set()),
     "choregos_bus_reconnects": ("counter", set()),
     "choregos_bus_faults": ("counter", set()),
+    "choregos_draining": ("gauge", set()),
     "choregos_configuration_generation": ("gauge", set()),
     "choregos_configuration_errors": ("counter", set()),
 }

@@ -82,11 +82,11 @@ class TestBus:
         answer = await self.api(f"CONSUMER.CREATE.{stream}.{config['durable_name']}", body)
         assert "error" not in answer, answer
 
-    async def until_settled(self, service: str, event_type: str, patience: float = 20.0) -> None:
+    async def until_settled(self, service: str, event_type: str, patience: float = 60.0) -> None:
         """Wait until the reaction has nothing to come and nothing in hand."""
         await self.until(self._is_settled, service, event_type, patience=patience)
 
-    async def until(self, condition: Callable[..., Any], *arguments: Any, patience: float = 20.0) -> None:
+    async def until(self, condition: Callable[..., Any], *arguments: Any, patience: float = 60.0) -> None:
         """Ask until a condition holds."""
         deadline = asyncio.get_running_loop().time() + patience
         while not await condition(*arguments):
@@ -136,7 +136,7 @@ async def wired(connection: Client, *choreographies: Choreography, bus: EventBus
     """Wire choreographies, and return their bus."""
 
     async def ask(subject: str, payload: bytes) -> bytes:
-        return (await connection.request(subject, payload, timeout=5)).data
+        return (await connection.request(subject, payload, timeout=30)).data
 
     version = str(connection.connected_server_version)
     names = bus_names_of(choreographies, bus)

@@ -27,7 +27,7 @@ Manifest = dict[str, Any]
 T = TypeVar("T")
 
 
-async def becomes(look: Callable[[], Awaitable[T]], what: str, patience: float = 30.0) -> T:
+async def becomes(look: Callable[[], Awaitable[T]], what: str, patience: float = 60.0) -> T:
     """Look until there is something to see, and return it; raises AssertionError with `what` after `patience` seconds."""
     deadline = time.monotonic() + patience
     while not (found := await look()):

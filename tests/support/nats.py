@@ -28,7 +28,7 @@ class NatsServer:
     that goes away with the server. Without `jetstream`, it takes what `config` says of it.
     """
 
-    def __init__(self, config: str = "", *, jetstream: bool = True, patience: float = 10.0) -> None:
+    def __init__(self, config: str = "", *, jetstream: bool = True, patience: float = 30.0) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="choregos-nats-")
         self._root = Path(self._directory.name)
         self._patience = patience

@@ -122,7 +122,7 @@ class Marked:
         """Wait for the process to end; return its exit code."""
         return self.process.wait(within)
 
-    def leaves_nothing(self, within: float = 5.0) -> None:
+    def leaves_nothing(self, within: float = PATIENCE) -> None:
         """Wait until no process with the mark is left; raises AssertionError with those that are."""
         deadline = time.monotonic() + within
         while left := self.left():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 _STEP = 0.05
 
 T = TypeVar("T")

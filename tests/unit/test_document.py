@@ -84,6 +84,7 @@ MISTAKES = [
     ("invalid-value", "write created, all, or a time", reaction("          startFrom: now # here\n")),
     ("invalid-value", "duplicateWindow is longer", f"{BUS}spec:\n  stream: {{maxAge: 1m}} # here\n"),
     ("invalid-value", "nats://nats.nats:4222", f"{BUS}spec: {{servers: [nats.nats]}} # here\n"),
+    ("invalid-value", "into the Secret choregos-bus-<bus>", f"{BUS}spec: {{servers: ['nats://u:p@nats:4222']}} # here\n"),
     ("invalid-value", "write at most 1024 characters", f"{HEAD}spec:\n  events: {{A: {{description: {'x' * 1025}}}}} # here\n  services: {{}}\n"),
     ("invalid-value", "write at most 16", f"{BUS}spec:\n  servers: [{', '.join(['nats://a'] * 17)}] # here\n"),
     ("invalid-value", "is not a DNS label", BUS.replace("default}", "a.b} # here")),
@@ -172,6 +173,12 @@ def test_an_object_of_the_api_is_judged_like_a_document() -> None:
     value = {"apiVersion": "choregos.dev/v1alpha1", "kind": "EventBus", "metadata": {"name": "default"}}
     assert isinstance(resource_of(value), EventBus)
     assert isinstance(resource_of({**value, "spec": {"servers": 1}}), list)
+
+
+def test_a_password_in_a_servers_url_is_not_repeated() -> None:
+    (found,) = load(f"{BUS}spec: {{servers: ['nats://jane:secret@nats:4222']}}\n", "bus.yaml").findings
+    assert "a password" in found.message
+    assert "secret" not in f"{found.message}{found.hint}"
 
 
 def test_a_path_is_written_as_a_reader_would() -> None:

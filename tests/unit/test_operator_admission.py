@@ -202,6 +202,43 @@ def test_a_choreography_with_errors_configures_nobody_and_is_named() -> None:
     assert "choregos.dev/configuration-hash" not in injected(pod(), broken)["metadata"]["annotations"]
 
 
+def frozen(name: str, age: int, bus: str) -> Body:
+    """A choreography with an error, whose bus is wired as it was before."""
+    broken = paying(name, age)
+    broken["spec"]["events"]["Ghost"] = {}
+    broken["spec"]["bus"] = bus
+    return broken
+
+
+def test_a_pod_of_a_frozen_choreography_comes_to_the_bus_where_its_durables_are() -> None:
+    bus = event_bus(name="fast", servers=["nats://fast:4222"])
+    choreographies = frozen("a", 2, "slow"), frozen("z", 1, "fast"), bus
+    after = injected(pod(), *choreographies)
+    assert after["metadata"]["annotations"]["choregos.dev/bus"] == "fast"
+    assert {"name": "CHOREGOS_NATS_URL", "value": "nats://fast:4222"} in after["spec"]["initContainers"][0]["env"]
+    warnings = answered(pod(), *choreographies).warnings
+    assert not any("waits for one" in warning for warning in warnings)
+    assert sum("is not wired" in warning for warning in warnings) == 2
+
+
+def test_a_frozen_choreography_that_cannot_even_be_read_has_its_pods_on_its_bus_as_well() -> None:
+    unreadable = frozen("z", 1, "fast")
+    unreadable["spec"]["delivery"] = {"retry": "often"}
+    assert injected(pod(), unreadable)["metadata"]["annotations"]["choregos.dev/bus"] == "fast"
+    assert any('"z"' in warning for warning in answered(pod(), unreadable).warnings)
+
+
+def test_a_choreography_that_is_wired_goes_before_an_older_frozen_one() -> None:
+    wired = paying("a", 2)
+    wired["spec"]["bus"] = "slow"
+    assert injected(pod(), frozen("z", 1, "fast"), wired)["metadata"]["annotations"]["choregos.dev/bus"] == "slow"
+
+
+def test_what_a_pod_says_of_its_bus_goes_before_a_frozen_choreography() -> None:
+    body = pod(annotations={"choregos.dev/bus": "own"})
+    assert injected(body, frozen("z", 1, "fast"))["metadata"]["annotations"]["choregos.dev/bus"] == "own"
+
+
 def test_a_service_of_two_choreographies_is_configured_by_both_the_older_first() -> None:
     elder, younger = paying("z", 1, emits=["Paid"]), paying("a", 2, emits=["Ordered"], port=9000)
     younger["spec"]["events"]["Ordered"] = {}

@@ -2,20 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from choregos_operator.controller.ambassadors import Standing, ambassadors, standing
+from choregos_operator.controller.api import Api
 from choregos_operator.controller.configmaps import Target
-from choregos_operator.controller.eviction import anew, candidates
+from choregos_operator.controller.eviction import PAUSE, Evictions, anew, candidates
 from choregos_operator.controller.nudge import Nudge, farewells, nudges
 from choregos_operator.controller.pods import Ambassador, Owner, Pod, pod_of
+from choregos_operator.kube import Away
 
 WRITTEN = datetime(2026, 5, 1, 12, tzinfo=UTC)
-TARGET = Target("wanted", 3, "default", WRITTEN)
+TARGET = Target("wanted", 3, "default", WRITTEN, "here")
 REPLICA_SET = Owner("apps/v1", "ReplicaSet", "payment-1")
 POD = Pod(
     namespace="shop",
@@ -26,6 +28,7 @@ POD = Pod(
     ambassador=Ambassador.RUNNING,
     hash="wanted",
     bus="default",
+    bus_hash="here",
     ready=True,
     owner=REPLICA_SET,
 )
@@ -40,7 +43,11 @@ def body(**changes: Any) -> dict[str, Any]:
         "uid": "p-1",
         "creationTimestamp": "2026-05-01T13:00:00Z",
         "labels": {"choregos.dev/service": "payment", "choregos.dev/injected": "true"},
-        "annotations": {"choregos.dev/configuration-hash": "wanted", "choregos.dev/bus": "default"},
+        "annotations": {
+            "choregos.dev/configuration-hash": "wanted",
+            "choregos.dev/bus": "default",
+            "choregos.dev/bus-hash": "here",
+        },
         "ownerReferences": [
             {"apiVersion": "v1", "kind": "Odd", "name": "o", "uid": "o"},
             {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "payment-1", "uid": "r", "controller": True},
@@ -111,6 +118,13 @@ def test_what_a_pod_says_of_itself_is_understood(object_: dict[str, Any], field:
         (replace(POD, ambassador=Ambassador.FAILING), 3, Standing.FAILING),
         (replace(POD, bus="other"), 3, Standing.ASTRAY),
         (replace(POD, bus=""), 3, Standing.CURRENT),
+        (replace(POD, bus_hash="left"), None, Standing.ASTRAY),
+        (replace(POD, bus_hash="left", ambassador=Ambassador.FAILING), None, Standing.ASTRAY),
+        (replace(POD, bus_hash="left"), 2, Standing.ASTRAY),
+        # The same servers by another name: it answers there.
+        (replace(POD, bus_hash="left"), 3, Standing.CURRENT),
+        (replace(POD, bus_hash=""), None, Standing.CURRENT),
+        (replace(WITHOUT, bus_hash="left"), None, Standing.WITHOUT),
         (WITHOUT, None, Standing.WITHOUT),
         (replace(WITHOUT, bus="other"), None, Standing.WITHOUT),
     ],
@@ -192,6 +206,63 @@ def test_one_pod_of_a_service_is_evicted_at_a_time_and_only_one_that_is_made_ane
     pods: list[Pod], chosen: list[str]
 ) -> None:
     assert [pod.name for pod in candidates(pods)] == chosen
+
+
+class Evicting:
+    """An API server that evicts all that it is asked to, or what it says instead."""
+
+    def __init__(self, *, injects: bool = True, says: Exception | None = None) -> None:
+        self._injects, self._says = injects, says
+
+    async def get_pod(self, _: str, name: str) -> Any:
+        return {"metadata": {"name": name, "uid": WITHOUT.uid}, "spec": {"containers": []}}
+
+    async def try_pod(self, _: str, manifest: Any) -> Any:
+        ambassador = {"initContainers": [{"name": "choregos-ambassador"}]} if self._injects else {}
+        return {**manifest, "spec": manifest["spec"] | ambassador}
+
+    async def evict_pod(self, *_: str) -> None:
+        if self._says:
+            raise self._says
+
+
+A, B = replace(WITHOUT, name="a"), replace(WITHOUT, name="b")
+OTHER = replace(WITHOUT, name="o", service="other")
+
+
+def evictions(**answers: Any) -> Evictions:
+    return Evictions(cast("Api", Evicting(**answers)))
+
+
+async def test_between_the_end_of_a_pod_and_the_news_of_its_successor_no_other_of_the_service_is_evicted() -> None:
+    lately = evictions()
+    assert lately.due([A, B, OTHER], WRITTEN) == (A, OTHER)
+    assert await lately.evict(A, WRITTEN) == ""
+    # A is gone; a StatefulSet has not made it anew, or nobody has heard of it.
+    soon = WRITTEN + timedelta(seconds=29)
+    assert lately.due([B, OTHER], soon) == (OTHER,)
+    assert lately.again([B, OTHER], soon) == 1
+    after = WRITTEN + PAUSE
+    starting = replace(POD, ready=False)
+    assert lately.due([B, starting], after) == (), "nor before the successor serves, however long that takes"
+    assert lately.due([B, POD], after) == (B,)
+    assert lately.again([B, POD], after) is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "waits"),
+    [
+        ({"says": Away("no answer")}, True),
+        ({"injects": False}, False),
+    ],
+    ids=["an answer that is lost", "a dry run without an ambassador"],
+)
+async def test_what_may_have_evicted_a_pod_counts_and_what_cannot_have_does_not(
+    answers: dict[str, Any], waits: bool
+) -> None:
+    lately = evictions(**answers)
+    assert await lately.evict(A, WRITTEN) != ""
+    assert (lately.due([A, B], WRITTEN) == ()) is waits
 
 
 def test_a_dry_run_takes_the_pod_without_what_makes_it_this_one() -> None:

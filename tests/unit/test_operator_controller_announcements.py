@@ -81,6 +81,14 @@ def test_a_dropped_reaction_is_told_with_the_number_of_its_events() -> None:
     assert idle.type == "Normal"
 
 
+def test_an_orphan_that_is_read_is_told_with_both_mends() -> None:
+    orphan = Orphan("payment", "OrderPlaced", 12, NOW, fresh=True, in_use=True)
+    announcement = told.orphaned(CHOREOGRAPHY, orphan, WEEK)
+    assert (announcement.type, announcement.reason) == ("Warning", "OrphanInUse")
+    assert "kept for another 7 days: stop who reads it" in announcement.message
+    assert "another prefix" in announcement.message
+
+
 @pytest.mark.parametrize(
     "announcement",
     [

@@ -7,6 +7,7 @@ import pytest
 
 from choregos_contract.configuration import Configuration
 from choregos_contract.resources import EventBus
+from choregos_operator.bus_identity import bus_hash, servers
 from choregos_operator.configured import configuration_hash
 from choregos_operator.injection import Injected, Refused, bus_of, inject
 from support.choreographies import event_bus
@@ -152,8 +153,25 @@ def test_the_pod_is_marked_with_what_it_was_told() -> None:
     assert metadata["labels"]["choregos.dev/injected"] == "true"
     assert metadata["annotations"] == {
         "choregos.dev/bus": "default",
+        "choregos.dev/bus-hash": bus_hash(None, ["nats://nats.nats:4222"]),
         "choregos.dev/configuration-hash": configuration_hash(CONFIGURATION),
     }
+
+
+@pytest.mark.parametrize("annotations", [{}, {"choregos.dev/bus-hash": "copied"}])
+def test_a_pod_that_brings_its_ambassador_along_is_marked_with_where_that_connects_to(
+    annotations: dict[str, str],
+) -> None:
+    copy = injected(pod(), bus=event_bus(servers=["nats://elsewhere:4222"])).pod
+    copy["metadata"]["annotations"] = annotations
+    marks = injected(copy).pod["metadata"]["annotations"]
+    assert marks["choregos.dev/bus-hash"] == bus_hash(None, ["nats://elsewhere:4222"])
+
+
+def test_the_mark_is_what_the_controller_computes_of_the_same_bus() -> None:
+    bus = event_bus(servers=["nats://b:4222", "nats://a:4222"], tls={"enabled": True}, stream={"prefix": "own"})
+    marks = injected(pod(), bus=bus).pod["metadata"]["annotations"]
+    assert marks["choregos.dev/bus-hash"] == bus_hash(bus, servers(bus, ["nats://usual:4222"]))
 
 
 def test_a_mark_that_was_copied_from_another_pod_is_written_anew() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from choregos_operator.kube import Body, Kind, Listing
 from choregos_operator.mirror import Mirror
 
@@ -21,8 +23,8 @@ class Told:
         return [body["metadata"]["resourceVersion"] for body in self.mirror.of(KIND)]
 
 
-def body(version: int) -> dict[str, Any]:
-    return {"metadata": {"namespace": "shop", "name": "one", "resourceVersion": str(version)}}
+def body(version: int, *, namespace: str = "shop", name: str = "one") -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": name, "resourceVersion": str(version)}}
 
 
 def test_what_is_older_than_what_is_known_is_no_news() -> None:
@@ -56,3 +58,56 @@ def test_a_listing_forgets_what_it_does_not_hold_but_nothing_newer() -> None:
     assert told.versions == ["9"]
     told.mirror.replace(KIND, Listing(10, ()))
     assert told.versions == []
+
+
+def test_after_a_restored_backup_the_listings_are_right_although_their_versions_ran_backwards() -> None:
+    told = Told()
+    told.mirror.put(KIND, body(900))
+    told.mirror.put(KIND, body(901, name="made-after-the-backup"))
+    told.mirror.replace(KIND, Listing(500, (body(400),)))
+    assert told.versions == ["900", "901"], "each may have been told while the listing was on its way"
+    told.mirror.replace(KIND, Listing(501, (body(400),)))
+    assert told.versions == ["400"]
+    told.mirror.put(KIND, body(502))
+    assert told.versions == ["502"]
+
+
+def test_a_listing_that_has_caught_up_with_what_was_known_before_the_backup_is_right_as_well() -> None:
+    told = Told()
+    told.mirror.put(KIND, body(900))
+    told.mirror.replace(KIND, Listing(1000, (body(400),)))
+    assert told.versions == ["400"]
+
+
+def test_what_changes_between_two_listings_is_newer_than_both() -> None:
+    told = Told()
+    for version in (10, 20, 30):
+        told.mirror.put(KIND, body(version))
+        told.mirror.replace(KIND, Listing(version - 1, ()))
+    assert told.versions == ["30"]
+
+
+def test_an_object_whose_news_broke_is_told_again() -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("a defect")
+
+    told = Told()
+    hear, told.mirror._changed = told.mirror._changed, broken
+    with pytest.raises(ValueError, match="a defect"):
+        told.mirror.put(KIND, body(9))
+    told.mirror._changed = hear
+    told.mirror.replace(KIND, Listing(9, (body(9),)))
+    assert told.news == [("9", True)]
+
+
+def test_the_objects_of_one_namespace_are_found_without_a_look_at_the_others_and_nothing_is_kept_of_empty_ones() -> (
+    None
+):
+    told = Told()
+    for namespace in ("shop", "depot"):
+        told.mirror.put(KIND, body(9, namespace=namespace))
+    assert [each["metadata"]["namespace"] for each in told.mirror.of(KIND, "depot")] == ["depot"]
+    assert told.mirror._objects[KIND].keys() == {"shop", "depot"}
+    told.mirror.drop(KIND, body(9, namespace="depot"))
+    assert list(told.mirror.of(KIND, "depot")) == []
+    assert told.mirror._objects[KIND].keys() == {"shop"}

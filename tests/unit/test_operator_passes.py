@@ -1,12 +1,15 @@
 """When the controller looks at a bus: soon, one pass at a time, again after a failure."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Literal
 
 import pytest
 
 from choregos_operator.controller import passes
 from choregos_operator.controller.passes import ComeAgain, Passes
 from choregos_operator.mirror import Key
+from support.waiting import wait_for
 
 SCOPE = ("shop", "default")
 READY = asyncio.Event()
@@ -27,6 +30,8 @@ class Looks:
         self.go.set()
         self.again: list[float | None] = []
         self._errors = list(errors)
+        self.silent: frozenset[str] = frozenset()
+        """The namespaces whose looks never end."""
         self._running: list[Key] = []
         self._news = asyncio.Condition()
 
@@ -36,14 +41,14 @@ class Looks:
         async with self._news:
             self.scopes.append(scope)
             self._news.notify_all()
-        await self.go.wait()
+        await (asyncio.Event() if scope[0] in self.silent else self.go).wait()
         self._running.remove(scope)
         if self._errors:
             raise self._errors.pop(0)
         return self.again.pop(0) if self.again else None
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(30), self._news:
             await self._news.wait_for(lambda: len(self.scopes) >= count)
 
 
@@ -91,19 +96,44 @@ async def test_closing_ends_a_pass_that_runs() -> None:
     look.go.clear()
     queue.mark(SCOPE)
     await look.until(1)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await queue.close()
 
 
-async def test_nothing_is_looked_at_before_everything_is_known() -> None:
-    look, ready = Looks(), asyncio.Event()
+class Asked(asyncio.Event):
+    """Tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.waited_for.set()
+        return await super().wait()
+
+
+async def test_nothing_is_looked_at_while_not_everything_is_known() -> None:
+    look, ready = Looks(), Asked()
     queue = Passes(look, ready=ready)
-    queue.mark(SCOPE)
-    await asyncio.sleep(0.05)
-    assert look.scopes == []
-    ready.set()
-    await look.until(1)
-    await queue.close()
+    for count in range(2):
+        ready.clear()
+        ready.waited_for.clear()
+        queue.mark(SCOPE)
+        await soon(ready.waited_for.wait())
+        assert len(look.scopes) == count
+        ready.set()
+        await look.until(count + 1)
+        await idle(queue)
+
+
+async def soon(what: Awaitable[object]) -> None:
+    async with asyncio.timeout(30):
+        await what
+
+
+async def idle(queue: Passes) -> None:
+    """Wait until nothing more will happen by itself."""
+    await wait_for(lambda: not queue.busy, what="nothing more happens")
 
 
 async def test_a_pass_that_asks_for_it_is_followed_by_another() -> None:
@@ -114,3 +144,78 @@ async def test_a_pass_that_asks_for_it_is_followed_by_another() -> None:
     await look.until(2)
     await queue.close()
     assert look.again == []
+
+
+async def test_however_often_a_pass_asks_for_another_it_is_one() -> None:
+    look = Looks()
+    look.again = [0.1] * 5
+    queue = Passes(look, ready=READY)
+    for count in range(5):
+        queue.mark(SCOPE)
+        await look.until(count + 1)
+    await idle(queue)
+    assert len(look.scopes) == 6
+
+
+async def test_nothing_is_kept_of_a_bus_that_waits_for_nothing() -> None:
+    look = Looks(ComeAgain("NATS is away"))
+    queue = Passes(look, ready=READY)
+    for number in range(20):
+        queue.mark((f"preview-{number}", "default"))
+    assert len(queue.busy) == 20
+    await idle(queue)
+    queue.mark(SCOPE)
+    assert queue.busy == {SCOPE}
+    await idle(queue)
+    assert look.scopes[-1] == SCOPE
+
+
+HOSTILE = [("hostile", f"bus-{number}") for number in range(40)]
+
+
+async def test_servers_that_say_nothing_hold_nobody_else_up() -> None:
+    look = Looks()
+    look.silent = frozenset({"hostile"})
+    queue = Passes(look, ready=READY, apart=lambda scope: scope[1] != "default")
+    for scope in HOSTILE:
+        queue.mark(scope)
+    await look.until(1)
+    queue.mark(SCOPE)
+    queue.mark(("shop", "with-servers-of-its-own"))
+    await look.until(3)
+    await queue.close()
+    assert look.scopes == [HOSTILE[0], SCOPE, ("shop", "with-servers-of-its-own")]
+
+
+async def test_buses_that_fail_stand_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "LONGEST_LOOK", 0.05)
+    look = Looks()
+    look.silent = frozenset({"hostile"})
+    queue = Passes(look, ready=READY)
+    for scope in HOSTILE[:4]:
+        queue.mark(scope)
+    await look.until(4)
+    monkeypatch.setattr(passes, "LONGEST_LOOK", 3600)
+    await look.until(5)
+    for each in ("default", "other"):
+        queue.mark(("shop", each))
+    async with asyncio.timeout(30):
+        while len([scope for scope in look.scopes if scope not in HOSTILE]) < 2:
+            await look.until(len(look.scopes) + 1)
+    await queue.close()
+    assert look.scopes[4] in HOSTILE, "what took too long is tried again"
+
+
+async def test_a_change_ends_a_long_backoff_and_is_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "FIRST_BACKOFF", 0.1)
+    monkeypatch.setattr(passes, "LONGEST_BACKOFF", 3600)
+    look = Looks(*[ComeAgain("refused")] * 3)
+    queue = Passes(look, ready=READY)
+    queue.mark(SCOPE)
+    queue._scopes[SCOPE].failures = 10
+    began = asyncio.get_running_loop().time()
+    for count in range(4):
+        queue.mark(SCOPE)
+        await look.until(count + 1)
+    await idle(queue)
+    assert asyncio.get_running_loop().time() - began >= 3 * 0.1

@@ -1,13 +1,17 @@
 """Which ambassadors run, and what they know, asked over NATS' service API (ADR-32)."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from choregos_contract.names import BusNames
 from choregos_operator.bus.asker import Asks
 
 SUBJECT: Final = "$SRV.STATS.choregos-ambassador"
+
+Generation = Annotated[int, Meta(ge=0, le=2**53)]
+"""No more than every reader of JSON knows exactly: the next document counts on from it, and anybody may answer."""
 
 
 class RunningAmbassador(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +55,7 @@ class _Metadata(msgspec.Struct):
 
 class _Status(msgspec.Struct, rename="camel"):
     version: str = ""
-    generation: int = 0
+    generation: Generation = 0
     breaker: str = ""
     breaker_reason: str = ""
     in_flight: dict[str, int] = {}

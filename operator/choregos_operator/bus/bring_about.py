@@ -24,7 +24,7 @@ from choregos_operator.bus.asker import Asks
 from choregos_operator.bus.drift import Drift, StreamPlan, plan_stream
 from choregos_operator.bus.faults import BusUnusable, of_jetstream
 from choregos_operator.bus.memory import Memory
-from choregos_operator.bus.orphans import Keep, Mark, Sweep, Unmark, Verdict, orphans
+from choregos_operator.bus.orphans import Keep, Mark, Renew, Sweep, Unmark, Verdict, orphans
 from choregos_operator.bus.pipeline import pipelined
 from choregos_operator.bus.positions import Positions
 from choregos_operator.bus.state import BusState, Change, Orphan
@@ -136,7 +136,7 @@ class _Pass:
         match verdict:
             case Sweep():
                 subject, body = f"CONSUMER.DELETE.{seen.stream}.{seen.name}", b""
-            case Mark() | Unmark():
+            case Mark() | Renew() | Unmark():
                 metadata = {**seen.existing.config["metadata"], ORPHANED: self._moment}
                 if isinstance(verdict, Unmark):
                     del metadata[ORPHANED]
@@ -150,11 +150,18 @@ class _Pass:
                 raise
 
     def _orphan(self, verdict: Verdict) -> Orphan | None:
-        if not isinstance(verdict, Mark | Keep):
+        if not isinstance(verdict, Mark | Keep | Renew):
             return None
         service, event = verdict.durable.reaction
-        since = verdict.since if isinstance(verdict, Keep) else self.now
-        return Orphan(service, event, verdict.durable.pending, since, isinstance(verdict, Mark), verdict.durable.owner)
+        return Orphan(
+            service,
+            event,
+            verdict.durable.pending,
+            since=verdict.since if isinstance(verdict, Keep) else self.now,
+            fresh=not isinstance(verdict, Keep),
+            owner=verdict.durable.owner,
+            in_use=isinstance(verdict, Renew),
+        )
 
     def _pending(self) -> dict[Reaction, int]:
         found = self.found.durables

@@ -1,7 +1,9 @@
 """Durables that no choreography wants any more.
 
 They are kept for a while, marked with the moment: a rename, a prune or a mistake that is taken back loses no position, for the
-plan takes the mark away from what is wanted again. Only what was made for an object of this cluster is ever touched.
+plan takes the mark away from what is wanted again. Only what was made for an object of a cluster is ever touched, but nothing
+on a durable says of which: where another cluster has the same prefix, namespace and bus on the same NATS account, its durables
+look like orphans here. What somebody reads is therefore never swept, and its time begins anew.
 """
 
 from collections.abc import Iterable
@@ -28,8 +30,15 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """It is an orphan, and in use: its time begins anew."""
+
+    durable: Seen
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
-    """It has been an orphan for too long."""
+    """It has been an orphan for too long, and nobody uses it."""
 
     durable: Seen
 
@@ -41,7 +50,7 @@ class Unmark:
     durable: Seen
 
 
-Verdict = Mark | Keep | Sweep | Unmark
+Verdict = Mark | Keep | Renew | Sweep | Unmark
 
 
 def orphans(
@@ -63,6 +72,9 @@ def _verdict(durable: Seen, frozen: frozenset[str], now: datetime, ttl: timedelt
     since = None if marked is None else _moment(marked)
     if since is None:
         return Mark(durable)
+    if durable.in_use:
+        # Well before its time: between two reads it looks idle, and many looks should have found it so.
+        return Renew(durable) if now - since >= ttl / 2 else Keep(durable, since)
     return Sweep(durable) if now - since >= ttl else Keep(durable, since)
 
 

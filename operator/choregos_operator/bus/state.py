@@ -61,6 +61,8 @@ class Orphan:
     """Whether this pass found it so."""
     owner: str = ""
     """The uid of the choreography that it was made for."""
+    in_use: bool = False
+    """Whether it would have been swept before long, and is not because somebody reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ from choregos_contract.names import BusNames
 from choregos_contract.plan import Actual, Existing
 from choregos_contract.wire import STREAM_NOT_FOUND, Ask, JetStreamError, request
 from choregos_contract.wiring import OURS, START_FROM
+from choregos_operator.bus.faults import BusUnusable
 from choregos_operator.bus.positions import EventStream, Position
 
 Reaction = tuple[str, str]
 """Service and event."""
 _OWNER: Final = OURS + "owner"
+MOST_PAGES: Final = 1000
+"""Pages that are read of one list: servers that are not ours may promise ever more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class Seen:
     floor: int
     pending: int
     """Events that are unread, or read and not acknowledged."""
+    in_hand: int = 0
+    """Those of them that are read and not acknowledged."""
+    waiting: int = 0
+    """Readers that wait for its next event."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads it, or has something of it in hand."""
+        return self.in_hand > 0 or self.waiting > 0
 
     @property
     def owner(self) -> str:
@@ -108,7 +120,9 @@ async def _durables(ask: Ask, stream: str) -> tuple[dict[str, Seen], frozenset[s
     found: dict[str, Seen] = {}
     missing: set[str] = set()
     offset, total = 0, 1
-    while offset < total:
+    for _ in range(MOST_PAGES):
+        if offset >= total:
+            break
         body = msgspec.json.encode({"offset": offset})
         try:
             page = await request(ask, f"stream {stream}", f"CONSUMER.LIST.{stream}", body)
@@ -119,6 +133,8 @@ async def _durables(ask: Ask, stream: str) -> tuple[dict[str, Seen], frozenset[s
         found |= {info["name"]: _seen(info) for info in page.get("consumers") or ()}
         missing |= set(page.get("missing") or ())
         offset, total = offset + max(page["limit"], 1), page["total"]
+    else:
+        raise _endless(f"the durables of {stream}")
     return found, frozenset(missing - found.keys())
 
 
@@ -126,7 +142,9 @@ async def _dead_letters(ask: Ask, names: BusNames) -> tuple[dict[str, Any] | Non
     """Return the stream, and the dead letters of each reaction: the server counts them by subject."""
     counts: Counter[Reaction] = Counter()
     info, offset, total = None, 0, 1
-    while offset < total:
+    for _ in range(MOST_PAGES):
+        if offset >= total:
+            break
         body = {"subjects_filter": names.dead_letter_stream_subjects[0], "offset": offset}
         info = await _stream(ask, names.dead_letter_stream, body)
         if info is None:
@@ -135,7 +153,14 @@ async def _dead_letters(ask: Ask, names: BusNames) -> tuple[dict[str, Any] | Non
             service, event = subject.split(".")[-3:-1]
             counts[service, unquote(event)] += count
         offset, total = offset + max(info.get("limit", 0), 1), info.get("total", 0)
+    else:
+        raise _endless(f"the subjects of {names.dead_letter_stream}")
     return info, counts
+
+
+def _endless(what: str) -> BusUnusable:
+    sentence = f"NATS tells of more than {MOST_PAGES} pages of {what}"
+    return BusUnusable(sentence, "remove what is not needed, or mend the servers", "ListTooLong")
 
 
 def _seen(info: Mapping[str, Any]) -> Seen:
@@ -145,6 +170,8 @@ def _seen(info: Mapping[str, Any]) -> Seen:
         existing=Existing.of(info),
         floor=info["ack_floor"]["stream_seq"],
         pending=info["num_pending"] + info["num_ack_pending"],
+        in_hand=info["num_ack_pending"],
+        waiting=info["num_waiting"],
     )
 
 

@@ -27,7 +27,8 @@ class Standing(StrEnum):
     BEHIND = "behind"
     """Its ambassador runs, and works with an older configuration, or may."""
     ASTRAY = "astray"
-    """Its ambassador is connected to another bus than its service is on; only a restart mends that."""
+    """Its ambassador is connected to another bus than its service is on, or to servers that the bus has left; only a
+    restart mends that."""
     FAILING = "failing"
     """Its ambassador does not run, and not for lack of time."""
     WITHOUT = "without"
@@ -78,7 +79,7 @@ def standing(pod: Pod, target: Target | None, loaded: int | None = None) -> Stan
         Ambassador.FAILING: Standing.FAILING,
         Ambassador.STARTING: Standing.STARTING,
     }
-    if pod.ambassador is not Ambassador.ABSENT and target is not None and pod.bus not in ("", target.bus):
+    if pod.ambassador is not Ambassador.ABSENT and target is not None and _elsewhere(pod, target, loaded):
         return Standing.ASTRAY
     if pod.ambassador in by_container:
         return by_container[pod.ambassador]
@@ -86,6 +87,17 @@ def standing(pod: Pod, target: Target | None, loaded: int | None = None) -> Stan
         return Standing.CURRENT
     up_to_date = told(pod, target) if loaded is None else loaded == target.generation
     return Standing.CURRENT if up_to_date else Standing.BEHIND
+
+
+def _elsewhere(pod: Pod, target: Target, loaded: int | None) -> bool:
+    """Whether a pod's ambassador is not where its service's bus is.
+
+    That it answers there, with the present document, outweighs what it was injected for: servers have many names.
+    """
+    if pod.bus not in ("", target.bus):
+        return True
+    injected_elsewhere = "" not in (pod.bus_hash, target.bus_hash) and pod.bus_hash != target.bus_hash
+    return injected_elsewhere and loaded != target.generation
 
 
 def told(pod: Pod, target: Target) -> bool:

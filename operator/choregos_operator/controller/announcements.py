@@ -40,6 +40,8 @@ class Happened(StrEnum):
     """An edit dropped a reaction that had processed everything."""
     REACTION_SWEPT = "ReactionSwept"
     """The position of a dropped reaction was kept for long enough, and is gone."""
+    ORPHAN_IN_USE = "OrphanInUse"
+    """A durable that no choreography wants is still read, and kept for longer."""
     POSITION_RESTORED = "PositionRestored"
     """A durable was deleted by hand, and made anew where it had been."""
     POSITION_LOST = "PositionLost"
@@ -114,6 +116,12 @@ def transitions(
 def orphaned(regarding: Regarding, orphan: Orphan, kept: timedelta) -> Announcement:
     """Tell that an edit dropped a reaction, and what becomes of its events; durables are `kept` for so long."""
     reaction, days = f"{orphan.service}/{orphan.event}", f"{kept / timedelta(days=1):g} days"
+    if orphan.in_use:
+        message = (
+            f"{reaction} is in no choreography, but its durable is read or has events in hand, so it is kept for another {days}:"
+            " stop who reads it, or, if another cluster shares the NATS account, give one of the two another prefix"
+        )
+        return Announcement("Warning", Happened.ORPHAN_IN_USE, message, regarding)
     if orphan.pending:
         message = (
             f"{reaction} is gone from the choreography with {orphan.pending} events that it had yet to process; they are"
@@ -234,6 +242,15 @@ class Announcer:
                 continue
             self._said[each] = now
             self._hindrance = ""
+            about = each.regarding
+            log.info(
+                "event",
+                kind=about.kind,
+                namespace=about.namespace,
+                name=about.name,
+                reason=each.reason,
+                note=each.message,
+            )
         return hindrance
 
     def _hinder(self, reason: str) -> None:

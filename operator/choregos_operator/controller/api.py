@@ -2,7 +2,8 @@
 
 kube.Away         the server does not answer, or cannot now: come again
 ApiError
-+-- NotThere      the object is gone, or its namespace is on its way
++-- NotThere      the object is gone
+|   +-- NoNamespace  so is its namespace, or it is on its way: nobody is left to work for
 +-- Conflict      somebody else was faster: look again
 +-- Forbidden     a right is missing in the operator's ClusterRole
 +-- Refused       the server will not have it as it is
@@ -30,7 +31,11 @@ class ApiError(Exception):
 
 
 class NotThere(ApiError):  # noqa: N818  named by what it means for the caller
-    """The object is gone, or its namespace is being deleted."""
+    """The object is gone."""
+
+
+class NoNamespace(NotThere):
+    """The namespace is being deleted, or is gone: nothing can be made in it any more."""
 
 
 class Conflict(ApiError):  # noqa: N818  named by what it means for the caller
@@ -53,6 +58,8 @@ class _Status(msgspec.Struct):
             reason: str = ""
 
         causes: list[Cause] = []
+        kind: str = ""
+        """What was not found, in the plural, such as `namespaces`."""
 
     message: str = ""
     details: Details | None = None
@@ -143,7 +150,10 @@ def _error(what: str, code: int, answer: bytes) -> Exception:
 
 def _kind(code: int, status: _Status) -> type[ApiError]:
     causes = [cause.reason for cause in status.details.causes] if status.details else []
-    if code == 404 or (code == 403 and "NamespaceTerminating" in causes):
+    missing = status.details.kind if code == 404 and status.details else ""
+    if missing == "namespaces" or (code == 403 and "NamespaceTerminating" in causes):
+        return NoNamespace
+    if code == 404:
         return NotThere
     if code == 401 or _lacks_a_right(code, status):
         return Forbidden

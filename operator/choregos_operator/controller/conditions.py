@@ -186,7 +186,7 @@ _ABOUT_PODS: Final = (
         "without an ambassador, so that no event reaches them",
         "restart them",
     ),
-    (Standing.ASTRAY, Reason.ON_ANOTHER_BUS, "with an ambassador on another bus", "restart them"),
+    (Standing.ASTRAY, Reason.ON_ANOTHER_BUS, "with an ambassador on another bus or on other servers", "restart them"),
     (Standing.FAILING, Reason.FAILING, "with an ambassador that does not run", f"look at their container {CONTAINER}"),
     (Standing.BEHIND, Reason.BEHIND, "with an older configuration", "they should load the new one within seconds"),
     (Standing.STARTING, Reason.STARTING, "with an ambassador that has not started yet", "wait for them"),
@@ -211,7 +211,9 @@ def _summed_up(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
     for answer in answers:
         if answer.status != "True" and answer.reason not in (Reason.NOBODY_EMITS, Reason.STARTING):
             return (*answers, Answer(Type.READY, answer.status, answer.reason, answer.message))
-    return (*answers, Answer(Type.READY, "True", Reason.READY, "events flow"))
+    # Ready without any pod, too: then it says so, for a misspelt label looks the same.
+    waits = next((each.message for each in answers if each.reason in (Reason.NO_PODS, Reason.STARTING)), None)
+    return (*answers, Answer(Type.READY, "True", Reason.READY, f"wired; {waits}" if waits else "events flow"))
 
 
 def _sentence(found: Finding) -> str:

@@ -45,6 +45,8 @@ class Target:
     bus: str
     written: datetime
     """When the document last changed: a pod that is older may have mounted the one before."""
+    bus_hash: str = ""
+    """The servers and the prefix that they should be connected for; empty if nobody can tell."""
 
 
 def configmap(

@@ -89,6 +89,11 @@ class Configuring:
             return None
         try:
             written = await self._api.write_configmap(seen.namespace, manifest)
+        except NotThere:
+            if existing is None:
+                raise
+            # Deleted under our hands. In a namespace that is being deleted this is refused, and ends the pass.
+            written = await self._api.write_configmap(seen.namespace, _anew(manifest))
         except Conflict:
             # Without its label it is not among what is watched; but it may also just be on its way to us.
             existing = await self._api.get_configmap(seen.namespace, name)
@@ -118,3 +123,9 @@ class Configuring:
             except (Forbidden, Refused) as error:
                 undeleted = error
         return undeleted
+
+
+def _anew(manifest: Body) -> Body:
+    """Return a ConfigMap as one to be created, with the number that it has reached."""
+    of_the_old = ("resourceVersion", "uid", "creationTimestamp")
+    return {**manifest, "metadata": {key: each for key, each in manifest["metadata"].items() if key not in of_the_old}}

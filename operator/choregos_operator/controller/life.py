@@ -58,14 +58,16 @@ async def _work(
     api, connections, observed, synced = Api(client), Connections(settings), Observed(), asyncio.Event()
     announcer, metrics = Announcer(api, identity), Metrics(registry)
     reconciler = Reconciler(settings, api, observed, announcer, metrics, connections=connections)
-    passes = Passes(reconciler.look, ready=synced)
+    passes = Passes(reconciler.look, ready=synced, apart=observed.elsewhere)
     observed.tell(passes.mark)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(Keeper(client, settings, registry).run(stop), name="webhook certificate")
             group.create_task(_sweep(settings, observed, passes, stop), name="sweep")
             group.create_task(
-                watch(client, KINDS, observed.mirror, synced=synced, again=settings.sweep_seconds, stop=stop),
+                watch(
+                    client, KINDS, observed.mirror, synced=synced, again=settings.sweep_seconds, stop=stop, clears=True
+                ),
                 name="keep in step",
             )
     finally:

@@ -48,10 +48,17 @@ class Observed:
 
     def home(self, namespace: str, service: str) -> str:
         """Return the name of the bus that a service is on, `default` if nobody declares it."""
+        if not self.store.of_namespace(namespace):
+            return DEFAULT_BUS  # and nothing is kept of namespaces that come and go
         if namespace not in self._homes:
             choreographies = self.in_force(namespace)
             self._homes[namespace] = {name: each.spec.bus for each in choreographies for name in each.spec.services}
         return self._homes[namespace].get(service, DEFAULT_BUS)
+
+    def elsewhere(self, scope: Key) -> bool:
+        """Whether a bus names servers of its own, of which nobody knows how they answer."""
+        bus = self.store.bus(*scope)
+        return bus is not None and bool(bus.spec.servers)
 
     def configmap(self, namespace: str, name: str) -> Body | None:
         """Return a ConfigMap that carries our label."""

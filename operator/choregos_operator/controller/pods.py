@@ -6,7 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from choregos_operator.annotations import BUS, CONFIGURATION_GENERATION, CONFIGURATION_HASH, INJECT, SERVICE_LABEL
+from choregos_operator.annotations import (
+    BUS,
+    BUS_HASH,
+    CONFIGURATION_GENERATION,
+    CONFIGURATION_HASH,
+    INJECT,
+    SERVICE_LABEL,
+)
 from choregos_operator.injection.pod import CONTAINER
 from choregos_operator.kube import Body, without_managed_fields
 
@@ -55,6 +62,8 @@ class Pod:
     generation: int = 0
     """Its generation; 0 if the webhook told it, which knows no generation."""
     bus: str = ""
+    bus_hash: str = ""
+    """The servers and the prefix that its ambassador was injected for; empty if nobody knows."""
     ready: bool = False
     owner: Owner | None = None
 
@@ -83,6 +92,7 @@ def pod_of(body: Body) -> Pod:
         hash=annotations.get(CONFIGURATION_HASH, ""),
         generation=_number(annotations.get(CONFIGURATION_GENERATION, "")),
         bus=annotations.get(BUS, ""),
+        bus_hash=annotations.get(BUS_HASH, ""),
         ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ())),
         owner=_owner(metadata),
     )

@@ -5,14 +5,16 @@ was written. Every step either stands or is done again by the next pass, so the 
 """
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from choregos_operator.bus.connections import Connections
+from choregos_operator.bus_identity import bus_hash, servers
 from choregos_operator.controller.ambassadors import Ambassadors, Standing, ambassadors
 from choregos_operator.controller.announcements import Announcer, evicted, not_declared, without_ambassador
-from choregos_operator.controller.api import Api, ApiError, Forbidden, NotThere, Refused
+from choregos_operator.controller.api import Api, ApiError, Forbidden, NoNamespace, Refused
 from choregos_operator.controller.configuring import Configured, Configuring
-from choregos_operator.controller.eviction import candidates, evict
+from choregos_operator.controller.eviction import Evictions
 from choregos_operator.controller.labels_on_deployments import mislabelled
 from choregos_operator.controller.metrics import Metrics
 from choregos_operator.controller.nudge import farewells, nudge, nudges
@@ -47,6 +49,7 @@ class Reconciler:
         self._observed = observed
         self._announcer = announcer
         self._metrics = metrics
+        self._evictions = Evictions(api)
         self._wirer = Wirer(settings, connections)
         self._configuring = Configuring(api, observed)
         self._reporting = Reporting(api, observed, announcer, metrics, kept=timedelta(days=settings.orphan_ttl_days))
@@ -56,9 +59,9 @@ class Reconciler:
         with self._metrics.pass_seconds.time():
             try:
                 again = await self._pass(sight(self._observed, scope), datetime.now(UTC))
-            except NotThere:
+            except NoNamespace:
                 self._metrics.passes.labels("gone").inc()
-                return None  # the namespace is on its way: so are the objects
+                return None  # so are the objects
             except (Away, ApiError) as error:
                 self._metrics.passes.labels("api-error").inc()
                 raise ComeAgain(str(error)) from error
@@ -71,18 +74,25 @@ class Reconciler:
 
     async def _pass(self, seen: Sight, now: datetime) -> float | None:
         outcome = await self._wirer.wire(seen, now)
-        configured = await self._configuring.configure(seen, outcome, now)
+        configured = self._located(await self._configuring.configure(seen, outcome, now), seen)
         untold = await self._nudge(seen, configured)
         standing = ambassadors(seen.pods, configured.targets, outcome.loaded_by_pod)
         await self._reporting.report(seen, outcome, configured, now)
         unsaid = await self._tell_owners(seen, standing, now)
-        if self._settings.evict_uninjected:
-            await self._evict(seen, now)
+        paused = await self._evict(seen, now) if self._settings.evict_uninjected else None
         if outcome.fault:
             raise ComeAgain(str(outcome.fault)) from outcome.fault
         if hindrances := [str(each) for each in (configured.undeleted, untold, unsaid) if each]:
             raise ApiError("; ".join(hindrances))
-        return SOON if standing.of(Standing.BEHIND) else self._until_sweep(seen, outcome, now)
+        soon = SOON if standing.of(Standing.BEHIND) else None
+        waits = (soon, paused, self._until_sweep(seen, outcome, now))
+        return min((each for each in waits if each is not None), default=None)
+
+    def _located(self, configured: Configured, seen: Sight) -> Configured:
+        """Add where ambassadors should be connected, as far as it is known."""
+        where = "" if seen.obstacle else bus_hash(seen.bus, servers(seen.bus, self._settings.servers))
+        targets = {service: replace(target, bus_hash=where) for service, target in configured.targets.items()}
+        return replace(configured, targets=targets)
 
     def _until_sweep(self, seen: Sight, outcome: Outcome, now: datetime) -> float | None:
         """Return when to look again at a bus that nobody speaks of any more: when its first orphan is to be swept."""
@@ -112,9 +122,11 @@ class Reconciler:
         workloads = filter(None, map(mislabelled, seen.workloads))
         return await self._announcer.tell([*pods, *idle, *workloads], now=now)
 
-    async def _evict(self, seen: Sight, now: datetime) -> None:
-        for pod in candidates(seen.pods):
-            why_not = await evict(self._api, pod)
+    async def _evict(self, seen: Sight, now: datetime) -> float | None:
+        """Evict whom it may; returns the seconds after which it may the next."""
+        for pod in self._evictions.due(seen.pods, now):
+            why_not = await self._evictions.evict(pod, now)
             self._metrics.evictions.labels("refused" if why_not else "evicted").inc()
             if not why_not:
                 await self._announcer.tell([evicted(pod)], now=now)
+        return self._evictions.again(seen.pods, now)

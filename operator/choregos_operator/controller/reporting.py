@@ -115,6 +115,9 @@ class _Report:
         self._durables: dict[str, list[Durable]] = {}
         for durable in seen.wanted.durables if outcome.state else ():
             self._durables.setdefault(durable.owner, []).append(durable)
+        owners = {str(durable): owner for owner, durables in self._durables.items() for durable in durables}
+        self._obstacles = [seen.obstacle] if seen.obstacle else []
+        self._refused = [(owners.get(each.what), str(each)) for each in self._state.refusals]
 
     def of_choreography(self, stored: Stored) -> tuple[tuple[Condition, ...], Reported]:
         """Return conditions and status of a choreography."""
@@ -132,7 +135,7 @@ class _Report:
         before, generation = bus_status_of(stored.body), stored.body["metadata"]["generation"]
         wiring = Wiring(
             away=self._outcome.away,
-            refusals=[*self._outcome.unusable, *map(str, self._state.refusals)],
+            refusals=[*self._obstacles, *self._outcome.unusable, *map(str, self._state.refusals)],
             drift=[str(drift) for drift in self._state.drift],
         )
         conditions = dated(
@@ -177,13 +180,11 @@ class _Report:
     def _wiring(self, stored: Stored) -> Wiring:
         """Refusals of other choreographies' durables are not this one's business."""
         uid = stored.body["metadata"]["uid"]
-        others = {str(durable) for owner, durables in self._durables.items() if owner != uid for durable in durables}
-        obstacles = [self._seen.obstacle] if self._seen.obstacle else []
-        refusals = [str(refusal) for refusal in self._state.refusals if refusal.what not in others]
+        refusals = [refusal for owner, refusal in self._refused if owner in (None, uid)]
         services = stored.choreography.spec.services if stored.choreography else {}
         return Wiring(
             away=self._outcome.away,
-            refusals=[*obstacles, *self._outcome.unusable, *refusals],
+            refusals=[*self._obstacles, *self._outcome.unusable, *refusals],
             unwritten=[text for name, text in self._configured.unwritten.items() if name in services],
             drift=[str(drift) for drift in self._state.drift],
             notes=[f"durable {name} cannot be seen now" for name in self._state.out_of_sight],

@@ -14,6 +14,7 @@ from choregos_contract.wiring import Wanted, wanted
 from choregos_operator.bus.survey import Reaction
 from choregos_operator.configured import configmap_name
 from choregos_operator.controller.configmaps import Owner, document, owner_of, services_named
+from choregos_operator.controller.moved import moved
 from choregos_operator.controller.observed import DEFAULT_BUS, Observed
 from choregos_operator.controller.pods import Pod
 from choregos_operator.kube import Body
@@ -60,7 +61,7 @@ class Sight:
         """Every name on the bus."""
         return bus_names(self.bus, self.namespace, self.bus_name)
 
-    @property
+    @cached_property
     def obstacle(self) -> str:
         """Why nothing can be wired, in a sentence with the mend; empty if it can."""
         if self.stored_bus is None and self.bus_name != DEFAULT_BUS:
@@ -70,7 +71,8 @@ class Sight:
         if self.stored_bus is not None and self.stored_bus.bus is None:
             wrong = "; ".join(f"{each.place}: {each.message}" for each in self.stored_bus.findings)
             return f"the EventBus {self.bus_name} cannot be read ({wrong}); mend it"
-        return ""
+        services = self.declared | self.frozen_services
+        return moved(self.labelled_configmaps, services, self.names, explicit=self.bus is not None)
 
     @cached_property
     def wanted(self) -> Wanted:
@@ -86,9 +88,9 @@ class Sight:
 
     @cached_property
     def promised(self) -> frozenset[Reaction]:
-        """The reactions that ambassadors are configured for, whose durables thus were there."""
-        told = (document(body) for body in self.configmaps.values())
-        return frozenset((each.service, reaction.event) for each in told if each for reaction in each.reactions)
+        """The reactions that ambassadors are configured for on this bus, whose durables thus were there."""
+        told = (found for body in self.configmaps.values() if (found := document(body)) and found.bus == self.names)
+        return frozenset((each.service, reaction.event) for each in told for reaction in each.reactions)
 
     @cached_property
     def frozen_services(self) -> frozenset[str]:

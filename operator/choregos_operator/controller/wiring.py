@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from choregos_contract.names import BusNames
 from choregos_contract.wiring import Wanted
 from choregos_operator.bus.ambassadors import RunningAmbassador, ambassadors
 from choregos_operator.bus.bring_about import bring_about
 from choregos_operator.bus.connections import Connections
 from choregos_operator.bus.faults import BusAway, BusFault
 from choregos_operator.bus.positions import Positions
+from choregos_operator.bus.route import Route, route
 from choregos_operator.bus.state import BusState
 from choregos_operator.controller.sight import Sight
 from choregos_operator.mirror import Key
@@ -62,8 +64,13 @@ class Outcome:
         return found
 
 
+Place = tuple[Route, BusNames]
+"""Which streams of which servers: what was seen of others says nothing of these."""
+
+
 @dataclass(slots=True)
 class _Memory:
+    place: Place
     positions: Positions | None = None
     asked: tuple[Wanted, frozenset[str]] | None = None
     looked: datetime | None = None
@@ -74,6 +81,7 @@ class Wirer:
     """Brings the buses about."""
 
     def __init__(self, settings: Settings, connections: Connections) -> None:
+        self._settings = settings
         self._connections = connections
         self._ttl = timedelta(days=settings.orphan_ttl_days)
         self._lasts = timedelta(seconds=settings.sweep_seconds / 2)
@@ -81,9 +89,11 @@ class Wirer:
 
     async def wire(self, seen: Sight, now: datetime) -> Outcome:
         """Bring about what is wanted of one bus; a bus that cannot be asked is an outcome, not an error."""
-        memory = self._memories.setdefault(seen.scope, _Memory())
-        wanted = seen.wanted
-        if seen.obstacle or not (wanted.streams or memory.positions):
+        if seen.obstacle:
+            return Outcome()
+        memory, wanted = self._memory(seen), seen.wanted
+        if not (wanted.streams or memory.positions):
+            del self._memories[seen.scope]
             return Outcome()
         asked = wanted, frozenset(seen.frozen)
         try:
@@ -111,3 +121,11 @@ class Wirer:
         if not wanted.streams and not state.orphaned:
             del self._memories[seen.scope]  # nobody speaks of this bus any more, and nothing of it is left to be swept
         return Outcome(state, fresh=True, edited=edited, running=running)
+
+    def _memory(self, seen: Sight) -> _Memory:
+        """Return what is remembered of a bus: nothing, if it is on other servers or has other streams than before."""
+        place = route(seen.bus, self._settings), seen.names
+        memory = self._memories.get(seen.scope)
+        if memory is None or memory.place != place:
+            memory = self._memories[seen.scope] = _Memory(place)
+        return memory

@@ -7,7 +7,7 @@ pod completes in spite of it (Kubernetes 1.29 or later).
 from typing import Any, Final
 
 from choregos_operator.annotations import Tuning
-from choregos_operator.injection.pod import CONTAINER, Manifest, spec
+from choregos_operator.injection.pod import CONTAINER, NATS_URL, Manifest, spec
 from choregos_operator.injection.volumes import CONFIGURATION_FILE, CREDENTIALS_PATH, mounts
 
 METRICS_PORT: Final = "choregos-prom"
@@ -53,7 +53,7 @@ def _environment(tuning: Tuning, nats_url: str) -> list[dict[str, Any]]:
     usual = Tuning()
     always = {
         "CHOREGOS_CONFIG": CONFIGURATION_FILE,
-        "CHOREGOS_NATS_URL": nats_url,
+        NATS_URL: nats_url,
         "CHOREGOS_NATS_CREDENTIALS": CREDENTIALS_PATH,
     }
     tuned = {

@@ -9,6 +9,7 @@ from choregos_contract.configuration import Configuration
 from choregos_contract.resources import EventBus
 from choregos_operator import annotations
 from choregos_operator.annotations import Reading, Tuning
+from choregos_operator.bus_identity import bus_hash, servers
 from choregos_operator.configured import configuration_hash
 from choregos_operator.injection import pod as manifest
 from choregos_operator.injection.cautions import cautions, undeclared
@@ -43,9 +44,9 @@ def service_of(pod: Manifest) -> str | None:
     return manifest.labels(pod).get(annotations.SERVICE_LABEL)
 
 
-def bus_of(pod: Manifest, configuration: Configuration | None) -> str:
-    """Return the name of the bus that the pod's ambassador connects to."""
-    usual = configuration.bus.bus if configuration else DEFAULT_BUS
+def bus_of(pod: Manifest, configuration: Configuration | None, frozen_bus: str | None = None) -> str:
+    """Return the name of the bus that the pod's ambassador connects to; `frozen_bus` as `inject` takes it."""
+    usual = configuration.bus.bus if configuration else frozen_bus or DEFAULT_BUS
     return manifest.annotations(pod).get(annotations.BUS, usual)
 
 
@@ -55,12 +56,14 @@ def inject(
     settings: InjectionSettings,
     configuration: Configuration | None,
     bus: EventBus | None,
+    frozen_bus: str | None = None,
     known_services: Collection[str] = (),
 ) -> Injected | Refused:
     """Return the pod with its ambassador; `pod` itself is never changed.
 
     `configuration` is that of the pod's service, None if no choreography has the service; `bus` is the object of the bus
-    that `bus_of` names, if there is one; `known_services` are the services of the pod's namespace, to guess what was meant.
+    that `bus_of` names, if there is one; `frozen_bus` is the bus of the choreography that has the service but is invalid,
+    where there is no other: its ConfigMaps and durables stay, and the pod goes on with these; `known_services` are the services of the pod's namespace, to guess what was meant.
     """
     if manifest.annotations(pod).get(annotations.INJECT) == "false":
         return Injected(deepcopy(dict(pod)))
@@ -72,19 +75,20 @@ def inject(
     if found := _against(pod, service, reading, configuration):
         return Refused(found)
     assert service is not None
-    bus_name = bus_of(pod, configuration)
+    bus_name = bus_of(pod, configuration, frozen_bus)
     warnings = (
-        *(() if configuration else (undeclared(service, known_services),)),
+        *(() if configuration or frozen_bus else (undeclared(service, known_services),)),
         *cautions(pod, reading.tuning, configuration, bus=bus, bus_name=bus_name),
         *annotations.unknown_labels(manifest.labels(pod)),
         *reading.warnings,
     )
-    container = ambassador(pod, reading.tuning, image=settings.image, nats_url=_servers(settings, bus))
+    container = ambassador(pod, reading.tuning, image=settings.image, nats_url=",".join(servers(bus, settings.servers)))
     marks = {annotations.BUS: bus_name}
     if configuration:
         marks[annotations.CONFIGURATION_HASH] = configuration_hash(configuration)
     after = deepcopy(dict(pod))
     _add_container(after, container)
+    marks[annotations.BUS_HASH] = bus_hash(bus, manifest.servers_of_ambassador(after))
     _add_volumes(after, volumes(service, bus_name))
     _add_publish_url(after, reading.tuning)
     _mark(after, marks)
@@ -96,16 +100,6 @@ def _against(
 ) -> tuple[str, ...]:
     label = label_refusal(service)
     return (*((label,) if label else ()), *reading.refusals, *refusals(pod, reading.tuning, configuration))
-
-
-def _servers(settings: InjectionSettings, bus: EventBus | None) -> str:
-    """Return the servers of a bus; where it asks for TLS, each in the spelling that the ambassador takes for that."""
-    if bus is None:
-        return settings.nats_url
-    urls = list(bus.spec.servers) or [url.strip() for url in settings.nats_url.split(",")]
-    if bus.spec.tls.enabled:
-        urls = [f"tls://{url.removeprefix('nats://')}" if url.startswith("nats://") else url for url in urls]
-    return ",".join(urls)
 
 
 def _add_container(pod: dict[str, Any], container: dict[str, Any]) -> None:

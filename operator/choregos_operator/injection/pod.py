@@ -7,6 +7,8 @@ from choregos_operator.annotations import INJECTED, INJECTED_LABEL
 
 CONTAINER: Final = "choregos-ambassador"
 """Name of the ambassador's container."""
+NATS_URL: Final = "CHOREGOS_NATS_URL"
+"""Variable of the ambassador that names its servers."""
 LISTS: Final = ("initContainers", "containers")
 """The fields of a pod's spec that hold containers, in the order in which these start."""
 
@@ -37,6 +39,14 @@ def containers(pod: Manifest) -> Iterator[Manifest]:
     """Yield every container of a pod but the ambassador's own."""
     for field in LISTS:
         yield from (each for each in items(spec(pod), field) if each.get("name") != CONTAINER)
+
+
+def servers_of_ambassador(pod: Manifest) -> tuple[str, ...]:
+    """Return the servers that a pod's ambassador connects to, which a pod that is a copy has brought along."""
+    ambassadors = (each for each in items(spec(pod), "initContainers") if each.get("name") == CONTAINER)
+    variables = (each for ambassador in ambassadors for each in items(ambassador, "env"))
+    urls = next((each.get("value") or "" for each in variables if each.get("name") == NATS_URL), "")
+    return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
 def injected(pod: Manifest) -> bool:

@@ -11,3 +11,8 @@ class InjectionSettings:
     """Image of the ambassador, unless the pod names another."""
     nats_url: str
     """URLs of the NATS servers of every bus that names none, separated by commas."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """These servers."""
+        return tuple(url.strip() for url in self.nats_url.split(",") if url.strip())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from choregos_contract.configuration import Configuration
 from choregos_contract.configure import configurations
 from choregos_operator.annotations import SERVICE_LABEL
+from choregos_operator.controller.configmaps import services_named
 from choregos_operator.injection import (
     InjectionSettings,
     Refused,
@@ -25,6 +26,8 @@ class _Known:
     """As it is told to the service's ambassadors, but for its generation; None if nobody declares the service."""
     unwired: tuple[str, ...]
     """The names of choreographies that declare it and have errors."""
+    frozen_bus: str | None = None
+    """The bus of the oldest of these, where no other declares it: there its durables and its ConfigMap stay."""
 
 
 def labelled(request: Request) -> bool:
@@ -44,7 +47,8 @@ def answer(request: Request, store: Store, settings: InjectionSettings) -> Answe
         pod,
         settings=settings,
         configuration=known.configuration,
-        bus=store.bus(request.namespace, bus_of(pod, known.configuration)),
+        bus=store.bus(request.namespace, bus_of(pod, known.configuration, known.frozen_bus)),
+        frozen_bus=known.frozen_bus,
         known_services=() if known.configuration else _services(stored),
     )
     if isinstance(outcome, Refused):
@@ -61,12 +65,12 @@ def answer(request: Request, store: Store, settings: InjectionSettings) -> Answe
 
 def _known(stored: tuple[Stored, ...], service: str, namespace: str, store: Store) -> _Known:
     """Look at the choreographies that name the service only: the others cannot change what it is told."""
-    naming = [(each, each.choreography) for each in stored if each.choreography]
-    naming = [(each, choreography) for each, choreography in naming if service in choreography.spec.services]
-    unwired = tuple(choreography.metadata.name for each, choreography in naming if not each.valid)
-    wired = [choreography for each, choreography in naming if each.valid]
+    naming = [each for each in stored if service in services_named(each.body)]
+    frozen = [each for each in naming if not each.valid]
+    unwired = tuple(each.body["metadata"]["name"] for each in frozen)
+    wired = [each.choreography for each in naming if each.valid and each.choreography]
     if not wired:
-        return _Known(None, unwired)
+        return _Known(None, unwired, frozen[0].bus if frozen else None)
     # A service is on one bus only: on that of the oldest choreography that has it.
     home = wired[0].spec.bus
     peers = [choreography for choreography in wired if choreography.spec.bus == home]

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from choregos_operator.log import log
-from choregos_operator.probes import served
+from choregos_operator.probes import listen, served
 from choregos_operator.settings import Settings
 from choregos_operator.store import Store
 from choregos_operator.webhook.certificate import Certificate
@@ -72,7 +72,7 @@ async def _admit(
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.webhook_host, settings.webhook_port, ssl_context=certificate.context)
-        await site.start()
+        await listen(site, f"{settings.webhook_host}:{settings.webhook_port} (CHOREGOS_WEBHOOK_PORT)")
         log.info("listening", url=f"https://{settings.webhook_host}:{runner.addresses[0][1]}")
         await stop.wait()
         endpoints.leaving = True
