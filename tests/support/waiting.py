@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 PATIENCE = 60.0
 _STEP = 0.05
@@ -21,6 +21,12 @@ def eventually(condition: Callable[[], T], what: str = "the condition", patience
     return value
 
 
+@overload
+async def wait_for(
+    condition: Callable[[], Awaitable[T]], what: str = "the condition", patience: float = PATIENCE
+) -> T: ...
+@overload
+async def wait_for(condition: Callable[[], T], what: str = "the condition", patience: float = PATIENCE) -> T: ...
 async def wait_for(
     condition: Callable[[], T | Awaitable[T]], what: str = "the condition", patience: float = PATIENCE
 ) -> T:
