@@ -50,6 +50,10 @@ cluster-binaries: $(STAMP) ## Build etcd, kube-apiserver and so on, unless they 
 test-cluster: $(STAMP) cluster-binaries ## Run the tests that need a Kubernetes API (of KUBECONFIG, else one of their own)
 	$(BIN)/pytest -n 2 --dist worksteal tests/cluster
 
+.PHONY: test-failed
+test-failed: $(STAMP) ## Run what failed last once more, one after the other
+	$(BIN)/pytest --last-failed --last-failed-no-failures none tests
+
 .PHONY: bench
 bench: $(STAMP) ## Measure what a hop costs, against hand-written loops (a few minutes)
 	$(BIN)/python bench/run.py

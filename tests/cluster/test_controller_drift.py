@@ -172,6 +172,9 @@ async def gone(shop: Choreographed) -> bool:
 
 @pytest.mark.usefixtures("sweeper")
 async def test_the_orphans_of_a_bus_that_nobody_names_any_more_are_swept_as_well(shop: Choreographed) -> None:
+    # A controller remembers only buses that it has looked at itself.
+    await shop.choreography("shop", {**SHOP, "stock": reacting("OrderPlaced")})
+    await becomes(lambda: shop.find("ConfigMap", "choregos-stock"), "this controller has looked at the bus")
     await shop.delete("Choreography", "shop")
     await becomes(lambda: gone(shop), "it is swept when its time is over", patience=60)
 

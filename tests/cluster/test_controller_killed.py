@@ -60,7 +60,7 @@ async def test_a_controller_that_is_killed_while_it_wires_leaves_nothing_that_th
     shop = site.shop
     await shop.choreography("large", LARGE)
     stood: dict[str, dict[str, Any]] = {}
-    for number, requests in enumerate((2, 30, 60, 40)):
+    for number, requests in enumerate((20, 30, 60, 40)):
         # A Lease each: none waits for the end of the one before.
         controller = site.controller(lease=f"lease-{number}")
         await killed_after(controller, shop, "$JS.API.CONSUMER.CREATE.>", requests)

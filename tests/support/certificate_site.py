@@ -6,7 +6,6 @@ A kubelet is played: what is in the Secret is given to the webhook a little late
 import asyncio
 import base64
 import contextlib
-import gc
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +29,8 @@ from support.cluster import Cluster
 from support.waiting import PATIENCE, wait_for
 
 PORT = 8443
-FAREWELL = 0.25
+FAREWELL = 0.2
+"""Seconds."""
 SYNC = 0.2
 """Seconds after which the server has what is in the Secret, at most."""
 POD = {
@@ -194,19 +194,27 @@ class Site:
         application.router.add_post("/", admit)
         runner = web.AppRunner(application, shutdown_timeout=1.0)
         await runner.setup()
+        server: asyncio.Server | None = None
         async with self.client(self.cluster.kubeconfig) as client:
             try:
                 while True:
                     fresh = await self._sync(client, context)
-                    if fresh and not runner.sites:
-                        await web.TCPSite(runner, self.address, PORT, ssl_context=context).start()
+                    if fresh and server is None:
+                        server = await self._listen(runner, context)
                     await asyncio.sleep(SYNC)
             finally:
+                if server:
+                    server.close()
                 await runner.cleanup()
-                # aiohttp closes TLS connections in a while, and offers nothing to wait for: an open one at the end of the
-                # loop is a ResourceWarning in whatever test runs next.
-                await asyncio.sleep(FAREWELL)
-                gc.collect()
+                # Nothing tells when a TLS connection is closed, and one that is open at the end of the loop is a
+                # ResourceWarning in whatever test runs next.
+                await asyncio.sleep(3 * FAREWELL)
+
+    async def _listen(self, runner: web.AppRunner, context: ssl.SSLContext) -> asyncio.Server:
+        """Listen, and wait for no peer's farewell, which aiohttp's own site does for half a minute."""
+        assert runner.server
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(runner.server, self.address, PORT, ssl=context, ssl_shutdown_timeout=FAREWELL)
 
     async def _sync(self, client: ApiClient, context: ssl.SSLContext) -> bool:
         """Do what the kubelet and the webhook do: files that are new are loaded; without them, the last ones stay."""
