@@ -22,11 +22,7 @@ from support.certificate_site import Site, release
 from support.cluster import Cluster
 from support.waiting import PATIENCE, wait_for
 
-pytestmark = [
-    pytest.mark.usefixtures("own_cluster"),
-    # The tests' own server speaks TLS by aiohttp, which leaves a connection open whose peer never says farewell.
-    pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.usefixtures("own_cluster")
 
 
 @pytest.fixture
