@@ -7,7 +7,7 @@ from typing import Final
 from choregos_contract.findings import Finding, finding
 from choregos_contract.graph import Graph, Step, shortest_cycle
 from choregos_contract.quantities import format_duration
-from choregos_contract.resources import Choreography, EventBus, StreamSpec
+from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus, StreamSpec
 
 ACK_WAIT: Final = 30.0
 """Seconds that a lease lasts beyond its last renewal; the ambassador renews it until the attempt has ended."""
@@ -127,7 +127,7 @@ def _long_chain(graph: Graph) -> Iterator[Finding]:
 
 def _window(choreography: Choreography, graph: Graph, bus: EventBus | None) -> Iterator[Finding]:
     """The replies of an event are stored again if it comes back after the stream has forgotten them."""
-    if bus is None and choreography.spec.bus != "default":
+    if bus is None and choreography.spec.bus != DEFAULT_BUS:
         return
     window = (bus.spec.stream if bus else StreamSpec()).duplicate_window
     late = {step.path: back for step in graph.steps if (back := _back(choreography, step)) > window}

@@ -35,9 +35,15 @@ def check_together(choreographies: Sequence[Choreography]) -> list[Finding]:
     """
     found: list[Finding] = []
     for index, choreography in enumerate(choreographies):
-        doubts = [*unfed(choreography, choreographies), *collisions(choreography, choreographies[:index])]
-        found += _heeded(choreography, doubts)
+        found += check_beside(choreography, choreographies[:index], choreographies)
     return found
+
+
+def check_beside(
+    choreography: Choreography, elders: Sequence[Choreography], everyone: Sequence[Choreography]
+) -> list[Finding]:
+    """Return what is doubtful about one of `everyone` beside the others, of which `elders` are older; as above."""
+    return _heeded(choreography, [*unfed(choreography, everyone), *collisions(choreography, elders)])
 
 
 def _heeded(choreography: Choreography, findings: Iterable[Finding]) -> list[Finding]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from choregos_contract import resources
 from choregos_contract.configuration import VERSION, Configuration, Delivery, Reaction, Readiness
 from choregos_contract.names import BusNames
-from choregos_contract.resources import DEFAULT_PORT, Choreography, EventBus
+from choregos_contract.resources import DEFAULT_BUS, DEFAULT_PORT, Choreography, EventBus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Claim:
     reaction: resources.Reaction
 
 
-def bus_names(bus: EventBus | None, namespace: str, name: str = "default") -> BusNames:
+def bus_names(bus: EventBus | None, namespace: str, name: str = DEFAULT_BUS) -> BusNames:
     """Return the identity of a bus. A bus without an object has the default settings, and `name` for its name."""
     stream = bus.spec.stream if bus else resources.StreamSpec()
     return BusNames(

@@ -16,6 +16,8 @@ from choregos_contract.quantities import PositiveDuration, PositiveSize
 
 API_VERSION: Final = "choregos.dev/v1alpha1"
 IGNORE_ANNOTATION: Final = "choregos.dev/ignore"
+DEFAULT_BUS: Final = "default"
+"""The bus that needs no object."""
 DEFAULT_PORT: Final = 8080
 """Where a service listens that names no port, as in Knative."""
 
@@ -230,7 +232,7 @@ class Service(Resource):
 class ChoreographySpec(Resource):
     """The events and the services of one choreography."""
 
-    bus: Label = "default"
+    bus: Label = DEFAULT_BUS
     """Name of the EventBus that carries the events."""
     delivery: Delivery = Delivery()
     """Delivery settings of every reaction that has none of its own."""
@@ -262,10 +264,6 @@ class Choreography(Resource):
     def delivery_of(self, service: str, reaction: Reaction) -> Delivery:  # noqa: ARG002 - a service has no delivery yet
         """Return the settings in force for a reaction: the defaults, then the spec's, then its own."""
         return reaction.delivery.over(self.spec.delivery) if reaction.delivery else self.spec.delivery
-
-    def port_of(self, service: str, reaction: Reaction) -> int:
-        """Return the port that a reaction's requests go to: its own, else its service's, else 8080."""
-        return reaction.port or self.spec.services[service].port or DEFAULT_PORT
 
 
 class Tls(Resource):

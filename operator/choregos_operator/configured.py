@@ -24,4 +24,9 @@ def configmap_name(service: str) -> str:
 
 def configuration_hash(configuration: Configuration) -> str:
     """Return 16 hexadecimal digits that are equal for equal configurations, whatever their generation."""
-    return hashlib.sha256(dump(replace(configuration, generation=0))).hexdigest()[:16]
+    return digest(dump(replace(configuration, generation=0)))
+
+
+def digest(document: bytes) -> str:
+    """Return the same of a document as it stands, which another release may have written; its generation is to be 0."""
+    return hashlib.sha256(document).hexdigest()[:16]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
 from choregos_contract.findings import Finding, Severity, finding
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus
 from choregos_operator.kube import Body, Kind
 from choregos_operator.log import log
 from choregos_operator.mirror import Key
@@ -35,7 +35,7 @@ class Stored:
     def bus(self) -> str:
         """The name of its bus, also if the rest of it cannot be read."""
         spec = self.body.get("spec")
-        return str(spec.get("bus", "default")) if isinstance(spec, Mapping) else "default"
+        return str(spec.get("bus", DEFAULT_BUS)) if isinstance(spec, Mapping) else DEFAULT_BUS
 
     @property
     def valid(self) -> bool:

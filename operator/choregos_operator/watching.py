@@ -21,6 +21,7 @@ from choregos_contract.resources import API_VERSION
 from choregos_operator.kube import Away, Kind, list_all, message
 from choregos_operator.log import log
 from choregos_operator.mirror import Mirror
+from choregos_operator.waiting import set_within
 
 GROUP, VERSION = API_VERSION.split("/")
 CHOREOGRAPHIES: Final = Kind(GROUP, VERSION, "choreographies", "Choreography")
@@ -66,7 +67,7 @@ async def watch(
         synced.set()
         if why := await _watch_until_it_ends(client, kinds, mirror, again, stop):
             log.warning("the watch has ended", reason=why)
-            await _stopped_within(stop, COME_AGAIN)
+            await set_within(stop, COME_AGAIN)
 
 
 async def _watch_until_it_ends(
@@ -198,18 +199,13 @@ async def _first_listing(
             if (why := _sentence(error)) != told:
                 log.warning("waiting for the API server", reason=why)
                 told = why
-            await _stopped_within(stop, COME_AGAIN)
+            await set_within(stop, COME_AGAIN)
         else:
             return
 
 
 def _nothing() -> None:
     """Nobody minds."""
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def _list(client: ApiClient, kinds: Sequence[Kind], mirror: Mirror) -> None:

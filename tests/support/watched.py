@@ -51,7 +51,7 @@ class Watched:
         """Write the ConfigMaps of a bus, and edit their documents by hand."""
         seen = self.look(bus)
         for service, configuration in seen.configurations.items():
-            manifest = configmap(configuration, seen.owners(service), None, now=NOW)
+            manifest = configmap(configuration, seen.owners[service], None, now=NOW)
             assert manifest
             document = json.loads(manifest["data"][CONFIG_KEY]) | dict(edits or {})
             manifest["data"][CONFIG_KEY] = json.dumps(document, separators=(",", ":"))

@@ -79,8 +79,6 @@ def test_a_reactions_settings_lie_over_the_choreographys_and_those_over_the_defa
     )
     assert choreography.delivery_of("s", reaction) == Delivery(timeout="5s", retry=1)
     assert choreography.delivery_of("s", Reaction(event="A")) == Delivery(timeout="10s", retry=1)
-    assert choreography.port_of("s", reaction) == 8080
-    assert choreography.port_of("s", Reaction(event="A", port=9)) == 9
 
 
 def test_a_status_that_a_reaction_names_leaves_the_other_list_of_the_defaults() -> None:

@@ -1,7 +1,6 @@
 """Keeping the webhook's certificate: read the Secret and the configurations, take the next step, come again."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -16,6 +15,7 @@ from choregos_operator.certificates.rotation import Publish, Wait, Write, next_s
 from choregos_operator.kube import Away, message
 from choregos_operator.log import log
 from choregos_operator.settings import Settings
+from choregos_operator.waiting import set_within
 
 AT_ONCE: Final = 0.0
 LOOK_AGAIN: Final = 20.0
@@ -61,8 +61,7 @@ class Keeper:
         """Keep the certificate until `stop`; errors of the API server are told and waited out."""
         while self._own and not stop.is_set():
             seconds = await self._attempt()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), max(seconds, 0.01))
+            await set_within(stop, max(seconds, 0.01))
 
     async def look(self) -> float:
         """Take one step, if one is due; returns the seconds until the next look.

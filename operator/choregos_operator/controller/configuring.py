@@ -83,7 +83,7 @@ class Configuring:
     async def _write(self, seen: Sight, configuration: Configuration, loaded: int, now: datetime) -> Body | None:
         name = configmap_name(configuration.service)
         existing = self._observed.configmap(seen.namespace, name)
-        owners = seen.owners(configuration.service)
+        owners = seen.owners[configuration.service]
         manifest = configmap(configuration, owners, existing, now=now, loaded=loaded)
         if manifest is None:
             return None

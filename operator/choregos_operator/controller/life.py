@@ -1,7 +1,6 @@
 """The life of the controller: wait for the Lease, then keep in step with the cluster and run a pass for every change."""
 
 import asyncio
-import contextlib
 from typing import Final
 
 from kubernetes.aio.client import ApiClient
@@ -19,6 +18,7 @@ from choregos_operator.kube import connect
 from choregos_operator.lease import Lease
 from choregos_operator.probes import served
 from choregos_operator.settings import Settings
+from choregos_operator.waiting import set_within
 from choregos_operator.watching import watch
 
 MOST_IN_A_SWEEP: Final = 10
@@ -84,11 +84,6 @@ async def _sweep(settings: Settings, observed: Observed, passes: Passes, stop: a
         scopes = sorted(observed.store.scopes)
         for scope in scopes:
             passes.mark(scope)
-            await _stopped_within(stop, settings.sweep_seconds / min(len(scopes), MOST_IN_A_SWEEP))
+            await set_within(stop, settings.sweep_seconds / min(len(scopes), MOST_IN_A_SWEEP))
         if not scopes:
-            await _stopped_within(stop, settings.sweep_seconds)
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+            await set_within(stop, settings.sweep_seconds)

@@ -4,7 +4,6 @@ The names of streams follow from prefix, partitions and shards, which no edit ca
 and making another, does: every event that is unread would stay behind on streams that nobody looks at any more.
 """
 
-import hashlib
 from collections.abc import Container, Iterable
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import msgspec
 
 from choregos_contract.names import BusNames
 from choregos_operator.annotations import CONFIGURATION_HASH, SERVICE_LABEL
-from choregos_operator.configured import CONFIG_KEY, configmap_name
+from choregos_operator.configured import CONFIG_KEY, configmap_name, digest
 from choregos_operator.kube import Body
 
 _MOST: Final = 3
@@ -54,8 +53,7 @@ def _told(body: Body) -> BusNames | None:
         as_written = msgspec.json.decode(content, type=dict[str, Any]) | {"generation": 0}
     except (msgspec.DecodeError, RecursionError):
         return None
-    # As `configuration_hash`, but of what stands there: another release may have written it.
-    found = hashlib.sha256(msgspec.json.encode(as_written)).hexdigest()[:16]
+    found = digest(msgspec.json.encode(as_written))
     return bus if body["metadata"].get("annotations", {}).get(CONFIGURATION_HASH, found) == found else None
 
 

@@ -7,7 +7,7 @@ object, and of what was just written the mirror knows the version already.
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from choregos_contract.resources import Choreography
+from choregos_contract.resources import DEFAULT_BUS, Choreography
 from choregos_operator.annotations import SERVICE_LABEL
 from choregos_operator.controller.labels_on_deployments import WORKLOADS
 from choregos_operator.controller.pods import Pod, of_interest, pod_of
@@ -20,7 +20,6 @@ from choregos_operator.watching import CHOREOGRAPHIES, EVENT_BUSES
 CONFIG_MAPS: Final = Kind("", "v1", "configmaps", "ConfigMap", labels=SERVICE_LABEL)
 PODS: Final = Kind("", "v1", "pods", "Pod", labels=SERVICE_LABEL, kept=of_interest)
 KINDS: Final = (CHOREOGRAPHIES, EVENT_BUSES, CONFIG_MAPS, PODS, *WORKLOADS)
-DEFAULT_BUS: Final = "default"
 
 
 class Observed:

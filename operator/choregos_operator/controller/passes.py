@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from choregos_operator.log import log
 from choregos_operator.mirror import Key
+from choregos_operator.waiting import set_within
 
 GATHER: Final = 0.1
 """Seconds that a pass waits for what else changes along with what caused it."""
@@ -98,7 +99,7 @@ class Passes:
                     await asyncio.sleep(FIRST_BACKOFF)
                     again = max(again - FIRST_BACKOFF, 0.0)
                 if again is not None:
-                    await _set_within(scope.due, again)
+                    await set_within(scope.due, again)
         finally:
             del self._scopes[name], self._tasks[name]
 
@@ -137,8 +138,3 @@ class Passes:
                 raise
             sentence = f"the pass took longer than {LONGEST_LOOK:g} s; what it has done stands, and the next goes on"
             raise ComeAgain(sentence) from error
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

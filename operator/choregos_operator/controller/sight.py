@@ -9,13 +9,13 @@ from choregos_contract.configuration import Configuration
 from choregos_contract.configure import bus_names, configurations
 from choregos_contract.findings import Finding, Severity
 from choregos_contract.names import BusNames
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus
 from choregos_contract.wiring import Wanted, wanted
 from choregos_operator.bus.survey import Reaction
 from choregos_operator.configured import configmap_name
 from choregos_operator.controller.configmaps import Owner, document, owner_of, services_named
 from choregos_operator.controller.moved import moved
-from choregos_operator.controller.observed import DEFAULT_BUS, Observed
+from choregos_operator.controller.observed import Observed
 from choregos_operator.controller.pods import Pod
 from choregos_operator.kube import Body
 from choregos_operator.mirror import Key
@@ -103,11 +103,18 @@ class Sight:
         known = self.declared | self.frozen_services
         return tuple(pod for pod in self.pods if pod.counts and pod.service not in known)
 
-    def owners(self, service: str) -> tuple[Owner, ...]:
-        """Return the choreographies that a service's ConfigMap belongs to."""
-        in_force = {each.metadata.uid for each in self.choreographies if service in each.spec.services}
-        uids = in_force | {uid for uid, services in self.frozen.items() if service in services}
-        return tuple(owner_of(each.body) for each in self.stored if each.body["metadata"]["uid"] in uids)
+    @cached_property
+    def owners(self) -> Mapping[str, tuple[Owner, ...]]:
+        """The choreographies that the ConfigMap of each service belongs to."""
+        named: dict[str, frozenset[str]] = {
+            each.metadata.uid: frozenset(each.spec.services) for each in self.choreographies
+        }
+        named |= self.frozen
+        found: dict[str, list[Owner]] = {}
+        for each in self.stored:
+            for service in named.get(each.body["metadata"]["uid"], ()):
+                found.setdefault(service, []).append(owner_of(each.body))
+        return {service: tuple(owners) for service, owners in found.items()}
 
 
 def sight(observed: Observed, scope: Key) -> Sight:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from choregos_contract.configuration import Configuration
-from choregos_contract.resources import EventBus
+from choregos_contract.resources import DEFAULT_BUS, EventBus
 from choregos_operator import annotations
 from choregos_operator.annotations import Reading, Tuning
 from choregos_operator.bus_identity import bus_hash, servers
@@ -19,7 +19,6 @@ from choregos_operator.injection.refusals import label_refusal, refusals
 from choregos_operator.injection.settings import InjectionSettings
 from choregos_operator.injection.volumes import volumes
 
-DEFAULT_BUS: Final = "default"
 _MIRROR: Final = "kubernetes.io/config.mirror"
 
 

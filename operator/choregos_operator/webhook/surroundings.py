@@ -5,17 +5,9 @@ Only what concerns the candidate is looked at, so that an admission among hundre
 
 from collections.abc import Iterator, Sequence
 
-from choregos_contract.findings import Finding
 from choregos_contract.graph import graph_of
-from choregos_contract.neighbours import collisions, unfed
-from choregos_contract.resources import IGNORE_ANNOTATION, Choreography
-
-
-def about(candidate: Choreography, elders: Sequence[Choreography], younger: Sequence[Choreography]) -> list[Finding]:
-    """Return what is doubtful about a choreography beside the others, but for what its annotation silences."""
-    ignored = {code.strip() for code in candidate.metadata.annotations.get(IGNORE_ANNOTATION, "").split(",")}
-    doubts = [*unfed(candidate, [*elders, candidate, *younger]), *collisions(candidate, elders)]
-    return [doubt for doubt in doubts if doubt.code not in ignored]
+from choregos_contract.neighbours import collisions
+from choregos_contract.resources import Choreography
 
 
 def upon_others(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from choregos_contract.checks import check
+from choregos_contract.checks import check, check_beside
 from choregos_contract.document import resource_of
 from choregos_contract.findings import Finding, Severity
 from choregos_contract.resources import IGNORE_ANNOTATION, Choreography, EventBus
@@ -126,7 +126,7 @@ def _warnings_of_choreography(
     others = [(each.age < age, choreography) for each, choreography in _others(store, new)]
     elders = [choreography for older, choreography in others if older]
     younger = [choreography for older, choreography in others if not older]
-    yield from (_told(each) for each in (*after.findings, *surroundings.about(new, elders, younger)))
+    yield from (_told(each) for each in (*after.findings, *check_beside(new, elders, [*elders, new, *younger])))
     yield from surroundings.upon_others(old, new, elders, younger)
 
 
