@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv comes from PyPI into the project's own environment; the lock file decides every other version.
 $(UV):
@@ -49,6 +49,12 @@ cluster-binaries: $(STAMP) ## Build etcd, kube-apiserver and so on, unless they 
 .PHONY: test-cluster
 test-cluster: $(STAMP) cluster-binaries ## Run the tests that need a Kubernetes API (of KUBECONFIG, else one of their own)
 	$(BIN)/pytest -n 2 --dist worksteal tests/cluster
+
+.PHONY: e2e
+e2e: $(STAMP) ## Run the end-to-end tests on a node with real pods (root on Linux; some minutes)
+	PYTHONPATH=tests $(BIN)/python -m support.node_packages
+	PYTHONPATH=tests $(BIN)/python -m support.binaries --node
+	$(BIN)/pytest tests/e2e
 
 .PHONY: test-failed
 test-failed: $(STAMP) ## Run what failed last once more, one after the other

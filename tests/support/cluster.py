@@ -22,10 +22,11 @@ from support.waiting import eventually
 class Cluster:
     """Starts at once, if it is ours; leaving the context ends it, or leaves the given one as it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, control_plane: ControlPlane | None = None) -> None:
+        """Take the cluster of KUBECONFIG or start one, unless a control plane is given, which is then ours."""
         self._binary = binaries.find("kubectl")
         given = os.environ.get("KUBECONFIG")
-        self._control_plane = None if given else ControlPlane()
+        self._control_plane = control_plane or (None if given else ControlPlane())
         self._directory = tempfile.TemporaryDirectory(prefix="choregos-kubectl-")
         self._root = Path(self._directory.name)
         self.kubeconfig = self._root / "admin.kubeconfig"

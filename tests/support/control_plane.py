@@ -3,15 +3,21 @@
 Everything listens on the loopback or on a socket in the temporary directory. Even the Services' addresses are of the
 loopback, so that a webhook that is reached by its Service stays on this machine too. There is no scheduler and no
 kubelet: pods are made and stay Pending.
+
+With a node (see `support.node`) all of it runs in the network namespace of that node, at another `Place`.
 """
 
 import json
+import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
-from support import binaries
+from support import api_forward, binaries
 from support.audit import POLICY
 from support.cluster_certificates import Authority, Pair, private_key
 from support.guarded import Guarded
@@ -19,17 +25,43 @@ from support.kubectl import Kubectl
 from support.waiting import eventually
 
 HOST = "127.0.0.1"
-SERVICES = "127.96.0.0/20"
-_FIRST_SERVICE = "127.96.0.1"
 # Sockets in the directory, where all of them run; etcd wants them to look like host and port.
 _STORE, _PEERS = "unix://etcd:0", "unix://etcd-peer:0"
 _PATIENCE = 60.0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a control plane runs, and what its API server tells others."""
+
+    services: str = "127.96.0.0/20"
+    """The range of the Services' addresses."""
+    address: str = HOST
+    """Where pods reach the API server."""
+    network: Path | None = None
+    """The network namespace of its node, as a file; None for the machine's own, and no node."""
+
+    @property
+    def listens(self) -> str:
+        """Where the API server listens; a node's own network is nobody else's."""
+        return "0.0.0.0" if self.network else HOST
+
+    @property
+    def names(self) -> list[str]:
+        """Every name and address that the API server is called by."""
+        first = str(ip_network(self.services)[1])
+        return [HOST, self.address, first, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+
+    def enter(self) -> list[str]:
+        """Return what goes before a command that is to run there."""
+        return [shutil.which("nsenter") or "nsenter", f"--net={self.network}"] if self.network else []
+
+
 class ControlPlane:
     """Starts at once; the API server can go away and come back, at the same address and with what it stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place = Place()) -> None:
+        self._place = place
         self._etcd, self._api_server, self._controllers, kubectl = map(binaries.find, binaries.CONTROL_PLANE)
         self._guarded = Guarded("choregos-cluster-")
         self.directory = self._guarded.directory
@@ -37,9 +69,10 @@ class ControlPlane:
         try:
             self._write_audit_policy()
             self._make_certificates()
-            self.kubeconfig = self._write_kubeconfig("admin", self._authority.client("admin", ["system:masters"]))
+            self.kubeconfig = self.write_kubeconfig("admin", self.authority.client("admin", ["system:masters"]))
             self._kubectl = Kubectl(kubectl, self.kubeconfig, self.directory / "kubectl-cache")
             self._start_etcd()
+            self._start_forward()
             self.start_api_server()
             self._start_controllers()
         except BaseException:
@@ -63,7 +96,7 @@ class ControlPlane:
 
     def start_api_server(self) -> None:
         """Start the API server, and return once it is ready; raises AssertionError with its log otherwise."""
-        process = self._guarded.start("kube-apiserver", self._api_server, *self._api_server_flags())
+        process = self._start("kube-apiserver", self._api_server, *self._api_server_flags(), *self._node_flags())
         self._until_up("kube-apiserver", process, self._ready)
 
     def stop_api_server(self) -> None:
@@ -86,14 +119,15 @@ class ControlPlane:
     def _make_certificates(self) -> None:
         directory = self.directory / "certificates"
         directory.mkdir()
-        self._authority = Authority(directory)
-        self._serving = self._authority.server("kube-apiserver", [HOST, _FIRST_SERVICE, "localhost", "kubernetes"])
+        self.authority = Authority(directory)
+        self._serving = self.authority.server("kube-apiserver", self._place.names)
+        self._kubelet_client = self.authority.client("kube-apiserver-kubelet-client", ["system:masters"])
         self._accounts = directory / "service-accounts.key"
         private_key(self._accounts)
 
-    def _write_kubeconfig(self, name: str, client: Pair) -> Path:
+    def write_kubeconfig(self, name: str, client: Pair) -> Path:
         file = self.directory / f"{name}.kubeconfig"
-        cluster = {"server": self.url, "certificate-authority": str(self._authority.pair.certificate)}
+        cluster = {"server": self.url, "certificate-authority": str(self.authority.pair.certificate)}
         user = {"client-certificate": str(client.certificate), "client-key": str(client.key)}
         file.write_text(
             json.dumps(
@@ -110,7 +144,7 @@ class ControlPlane:
         return file
 
     def _start_etcd(self) -> None:
-        process = self._guarded.start(
+        process = self._start(
             "etcd", self._etcd, "--name=test", f"--data-dir={self.directory}/etcd", "--log-level=warn",
             f"--listen-client-urls={_STORE}", f"--advertise-client-urls={_STORE}",
             f"--listen-peer-urls={_PEERS}", f"--initial-advertise-peer-urls={_PEERS}", f"--initial-cluster=test={_PEERS}",
@@ -121,21 +155,40 @@ class ControlPlane:
     def _api_server_flags(self) -> list[str]:
         # Sharing is for the socket that reserves the port; nobody else listens on it.
         return [
-            f"--bind-address={HOST}", f"--secure-port={self._port.number}", "--permit-port-sharing",
-            f"--etcd-servers={_STORE}", f"--service-cluster-ip-range={SERVICES}",
-            f"--advertise-address={HOST}", "--endpoint-reconciler-type=none",
+            f"--bind-address={self._place.listens}", f"--secure-port={self._port.number}", "--permit-port-sharing",
+            f"--etcd-servers={_STORE}", f"--service-cluster-ip-range={self._place.services}",
+            f"--advertise-address={self._place.address}",
             f"--tls-cert-file={self._serving.certificate}", f"--tls-private-key-file={self._serving.key}",
-            f"--client-ca-file={self._authority.pair.certificate}", "--authorization-mode=RBAC",
+            f"--client-ca-file={self.authority.pair.certificate}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={self._accounts}", f"--service-account-key-file={self._accounts}",
             f"--audit-policy-file={self._audit_policy}", f"--audit-log-path={self.audit_log}",
             "--allow-privileged", "--profiling=false",
         ]  # fmt: skip
 
+    def _node_flags(self) -> list[str]:
+        if not self._place.network:
+            return ["--endpoint-reconciler-type=none", "--authorization-mode=RBAC"]
+        return [
+            "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+            f"--kubelet-client-certificate={self._kubelet_client.certificate}",
+            f"--kubelet-client-key={self._kubelet_client.key}",
+            f"--kubelet-certificate-authority={self.authority.pair.certificate}",
+            "--kubelet-preferred-address-types=InternalIP",
+        ]  # fmt: skip
+
+    def _start_forward(self) -> None:
+        if self._place.network:
+            script = [sys.executable, "-I", "-S", api_forward.__file__]
+            self._guarded.start("api-forward", *script, str(self._port.number), self._place.network)
+
+    def _start(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
+        return self._guarded.start(name, *self._place.enter(), *command)
+
     def _start_controllers(self) -> None:
-        authority, name = self._authority.pair, "system:kube-controller-manager"
-        kubeconfig = self._write_kubeconfig(name, self._authority.client(name, ["system:masters"]))
-        self._guarded.start(
+        authority, name = self.authority.pair, "system:kube-controller-manager"
+        kubeconfig = self.write_kubeconfig(name, self.authority.client(name, ["system:masters"]))
+        self._start(
             "kube-controller-manager", self._controllers, f"--kubeconfig={kubeconfig}", "--secure-port=0",
             "--leader-elect=false", f"--service-account-private-key-file={self._accounts}",
             f"--root-ca-file={authority.certificate}", f"--cluster-signing-cert-file={authority.certificate}",

@@ -1,0 +1,34 @@
+"""Being inside of a node's network: what a thread connects to from there on is what a pod would reach."""
+
+import asyncio
+import ctypes
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+_CLONE_NEWNET = 0x40000000
+
+T = TypeVar("T")
+
+
+def threads(network: Path, count: int) -> ThreadPoolExecutor:
+    """Return threads whose sockets are all of that network namespace."""
+    return ThreadPoolExecutor(count, initializer=partial(_enter, network))
+
+
+def run(network: Path, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine in a loop of its own, whose sockets are of that network namespace; addresses must be numbers."""
+    with threads(network, 1) as thread:
+        return thread.submit(lambda: asyncio.run(main())).result()
+
+
+def _enter(network: Path) -> None:
+    descriptor = os.open(network, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter the network {network}")
+    finally:
+        os.close(descriptor)
