@@ -1,8 +1,6 @@
 """The connection to NATS: records stored with a publish acknowledgement, requests, and what goes wrong with both."""
 
 import asyncio
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +11,7 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from choregos_ambassador.credentials import Credentials
+from choregos_ambassador.denials import Denials, read_denial
 from choregos_ambassador.fail_point import reach
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
@@ -25,10 +24,6 @@ MAX_HEADERS: Final = 64 * 1024 - 1
 """Bytes of a header block that a stream takes, whatever `max_payload` is."""
 BATCH_HEADERS: Final = 256
 """Bytes, rounded up, that a record grows by as a part of an atomic batch."""
-INBOX: Final = "_INBOX."
-DENIED_EVERY: Final = 10.0
-"""Seconds after which a permission that is missing again for the same kind of subject is told again."""
-_PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 _NO_ATOMIC_PUBLISH: Final = 10174
 _BATCH_TOO_LARGE: Final = 10199
 _DUPLICATE_IN_BATCH: Final = 10201
@@ -121,12 +116,12 @@ class Bus:
         self._waits: set[_Wait] = set()
         self._created: dict[str, str] = {}
         self._told: set[str] = set()
-        self._denied: dict[str, float] = {}
-        self._resubscribes: asyncio.TimerHandle | None = None
-        self._reconnecting: asyncio.Future[None] | None = None
+        self._denials = Denials(self.client.force_reconnect)
 
-    async def connect(self, servers: Sequence[str], name: str) -> None:
-        """Connect, however long that takes."""
+    async def connect(
+        self, servers: Sequence[str], name: str, *, handshake_first: bool = False, server_name: str | None = None
+    ) -> None:
+        """Connect, however long that takes. `handshake_first`, `server_name`: of TLS, as in the settings."""
         await self.client.connect(
             list(servers),
             name=name,
@@ -135,6 +130,8 @@ class Bus:
             connect_timeout=2,
             ping_interval=10,
             max_outstanding_pings=2,
+            tls_handshake_first=handshake_first,
+            tls_hostname=server_name,
             pending_size=0,  # nothing is held back while NATS is away: a stale ACK or NAK would do harm
             error_cb=self._error,
             disconnected_cb=self._disconnected,
@@ -271,7 +268,7 @@ class Bus:
         self.connected.set()
         self._created.clear()
         self._told.clear()
-        self._denied.clear()
+        self._denials.forget()
         self._metrics.connected.set(1)
         log.info("connected", nats=self.client.connected_url.netloc if self.client.connected_url else None)
         for told in self.on_connected:
@@ -291,28 +288,14 @@ class Bus:
 
     async def _error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        if denied := _PERMISSION.search(text):
-            self._deny(denied[1].lower() == "publish", denied[2])
+        if denial := read_denial(text):
+            self._denials.tell(denial)
+            for wait in self._waits:
+                if denial.publish and wait.subject == denial.subject:
+                    wait.end(f"NATS does not permit to publish to {denial.subject}")
         elif text not in self._told:  # once until it is connected, however often it tries
             self._told.add(text)
             log.warning("nats", error=text)
-
-    def _deny(self, publish: bool, subject: str) -> None:
-        """Tell of a permission that is missing; of subjects that differ in their last tokens, as ACKs do, one for all."""
-        kind, now = ".".join(subject.split(".")[:-1][:5]) if publish else subject, time.monotonic()
-        if now - self._denied.get(kind, -DENIED_EVERY) >= DENIED_EVERY:
-            self._denied[kind] = now
-            log.error("permission missing", action="publish" if publish else "subscribe", subject=subject)
-        for wait in self._waits:
-            if publish and wait.subject == subject:
-                wait.end(f"NATS does not permit to publish to {subject}")
-        if subject.startswith(INBOX) and not publish and self._resubscribes is None:
-            self._resubscribes = asyncio.get_running_loop().call_later(DENIED_EVERY, self._subscribe_again)
-
-    def _subscribe_again(self) -> None:
-        """Reconnect, for nothing else subscribes again once the permission is there; without answers nothing works."""
-        self._resubscribes = None
-        self._reconnecting = asyncio.ensure_future(self.client.force_reconnect())
 
     async def close(self) -> None:
         """Close the connection."""

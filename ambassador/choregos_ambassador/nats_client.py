@@ -63,7 +63,8 @@ class PermanentClient(Client):
 
     def _connect_command(self) -> bytes:
         """Add the credentials of this moment. To go when nats-py reads an nkey's seed for each connection."""
-        if self._wants_tls and not self._server_info.get("tls_required"):
+        encrypted = self._server_info.get("tls_required") or self.options["tls_handshake_first"]
+        if self._wants_tls and not encrypted:
             raise CredentialsError("TLS is asked for, and the server does not require it: no credentials are sent")
         command = super()._connect_command()
         fields = msgspec.json.decode(command.removeprefix(b"CONNECT "), type=dict[str, object])

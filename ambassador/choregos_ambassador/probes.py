@@ -1,26 +1,42 @@
-"""Probes and metrics, for the kubelet and Prometheus. They tell of this process only.
+"""Probes and metrics, for the kubelet and Prometheus. They tell of this process only, and change nothing.
 
 Readiness is the publish API's: a native sidecar's readiness decides whether the pod serves at all, and a service must
 not vanish from its own clients because NATS is away.
 """
 
+import asyncio
+from typing import Final
+
 from aiohttp import web
 
 from choregos_ambassador.metrics import CONTENT_TYPE, Metrics
 
+DRAINED_WITHIN: Final = 15.0
+"""Seconds that `/drained` waits: half of the time that Kubernetes gives a pod to end, unless it says otherwise."""
+
 
 class Probes:
-    """`/livez`, `/readyz` and `/metrics`."""
+    """`/livez`, `/readyz`, `/metrics`; and `/drained`, which keeps the service from SIGTERM while events still go to it.
+
+    The `preStop` hook of the service's own container asks for it. That of the ambassador has to start a process before the
+    drain begins, and the service would be gone by then.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self.ready = False
+        self.drained = asyncio.Event()
         self._metrics = metrics
 
     def application(self) -> web.Application:
         """Build the routes."""
         application = web.Application()
         application.add_routes(
-            [web.get("/livez", self._live), web.get("/readyz", self._ready), web.get("/metrics", self._exposition)]
+            [
+                web.get("/livez", self._live),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._exposition),
+                web.get("/drained", self._drained),
+            ]
         )
         return application
 
@@ -31,6 +47,15 @@ class Probes:
         if self.ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="the publish API does not listen yet\n")
+
+    async def _drained(self, _request: web.Request) -> web.Response:
+        """Wait until no event is in hand and none will come; the drain is what another has asked for."""
+        try:
+            async with asyncio.timeout(DRAINED_WITHIN):
+                await self.drained.wait()
+        except TimeoutError:
+            return web.Response(status=503, text=f"not drained within {DRAINED_WITHIN:g} s\n")
+        return web.Response(text="drained\n")
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -130,7 +130,12 @@ class Server:
             await _end(connecting)
 
     async def _connect(self) -> None:
-        await self._bus.connect(self._settings.servers, "choregos-ambassador")
+        await self._bus.connect(
+            self._settings.servers,
+            "choregos-ambassador",
+            handshake_first=self._settings.nats_tls_handshake_first,
+            server_name=self._settings.nats_tls_server_name,
+        )
         await self._leases.start()
 
     def _start_drain(self) -> "asyncio.Task[None]":
@@ -138,6 +143,7 @@ class Server:
         if self._drain is None:
             log.info("draining")
             self._drain = asyncio.create_task(self._reactions.drain(), name="drain")
+            self._drain.add_done_callback(lambda _: self._probes.drained.set())
         return self._drain
 
     async def _close(self) -> None:

@@ -25,6 +25,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """URLs of the NATS servers, separated by commas."""
     nats_credentials: str | None = None
     """Directory with the credentials for NATS and the files for TLS, one file each; read anew for every connection."""
+    nats_tls_handshake_first: bool = False
+    """Whether the NATS servers expect the TLS handshake before their greeting."""
+    nats_tls_server_name: NonEmpty | None = None
+    """Name to expect in the NATS servers' certificate, where it is not the host in their URL."""
     pod: str | None = None
     """Name of the pod that it runs in; told on NATS' service API, so that the controller knows whose it is."""
     target_host: str = "127.0.0.1"

@@ -11,8 +11,9 @@ from typing import Final
 from choregos_cli.errors import MisuseError
 from choregos_contract.checks import check, check_together
 from choregos_contract.document import Loaded, load
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, Severity, finding
-from choregos_contract.resources import API_VERSION, Choreography, EventBus
+from choregos_contract.resources import API_VERSION, Choreography
 from choregos_contract.source import Document, NotYaml, read
 
 STDIN: Final = "<stdin>"

@@ -17,8 +17,9 @@ from nats.errors import Error as NatsError
 from choregos_cli.errors import RefusedError, UnreachableError
 from choregos_cli.interrupts import raise_swallowed_cancel
 from choregos_contract.configure import bus_names_of
+from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 from choregos_contract.wire import JetStreamError, WiringRefused, wire
 from choregos_contract.wiring import OURS, Durable, Stream, Wanted, wanted
 

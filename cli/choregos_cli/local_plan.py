@@ -15,9 +15,10 @@ from choregos_cli.ports import free_port, is_free
 from choregos_contract.configuration import Configuration
 from choregos_contract.configure import configurations, with_port
 from choregos_contract.document import load
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Severity
 from choregos_contract.graph import scopes
-from choregos_contract.resources import DEFAULT_PORT, Choreography, EventBus
+from choregos_contract.resources import DEFAULT_PORT, Choreography
 
 
 @dataclass(frozen=True, slots=True)

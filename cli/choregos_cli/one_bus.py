@@ -8,9 +8,10 @@ from choregos_cli.documents import Examined
 from choregos_cli.errors import MisuseError
 from choregos_contract.configuration import Configuration, Reaction
 from choregos_contract.configure import configurations
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import closest
 from choregos_contract.graph import scopes
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 
 DEFAULT_FILE: Final = "choreography.yaml"
 """Read where no file is named."""

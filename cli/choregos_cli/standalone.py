@@ -91,6 +91,8 @@ async def _connected(settings: Settings) -> AsyncIterator[Client]:
         settings.servers,
         name="choregos ambassador",
         error_cb=ignore,
+        tls_handshake_first=settings.nats_tls_handshake_first,
+        tls_hostname=settings.nats_tls_server_name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
     )

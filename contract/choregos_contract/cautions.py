@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from choregos_contract.event_bus import EventBus, StreamSpec
 from choregos_contract.findings import Finding, finding
 from choregos_contract.graph import Graph, Step, shortest_cycle
 from choregos_contract.quantities import format_duration
-from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus, StreamSpec
+from choregos_contract.resources import DEFAULT_BUS, Choreography
 
 ACK_WAIT: Final = 30.0
 """Seconds that a lease lasts beyond its last renewal; the ambassador renews it until the attempt has ended."""

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from choregos_contract.cautions import cautions
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import CATALOGUE, Finding, Severity, closest, finding
 from choregos_contract.graph import graph_of
 from choregos_contract.neighbours import collisions, unfed
 from choregos_contract.refusals import refusals
-from choregos_contract.resources import IGNORE_ANNOTATION, Choreography, EventBus
+from choregos_contract.resources import IGNORE_ANNOTATION, Choreography
 
 
 def check(choreography: Choreography, bus: EventBus | None = None) -> list[Finding]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from choregos_contract import resources
+from choregos_contract import event_bus, resources
 from choregos_contract.configuration import VERSION, Configuration, Delivery, Reaction, Readiness
+from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
-from choregos_contract.resources import DEFAULT_BUS, DEFAULT_PORT, Choreography, EventBus
+from choregos_contract.resources import DEFAULT_BUS, DEFAULT_PORT, Choreography
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Claim:
 
 def bus_names(bus: EventBus | None, namespace: str, name: str = DEFAULT_BUS) -> BusNames:
     """Return the identity of a bus. A bus without an object has the default settings, and `name` for its name."""
-    stream = bus.spec.stream if bus else resources.StreamSpec()
+    stream = bus.spec.stream if bus else event_bus.StreamSpec()
     return BusNames(
         namespace=namespace,
         bus=bus.metadata.name if bus else name,
@@ -68,7 +69,7 @@ def configurations(
     if not choreographies:
         return {}
     names = bus_names_of(choreographies, bus)
-    window = (bus.spec.stream if bus else resources.StreamSpec()).duplicate_window
+    window = (bus.spec.stream if bus else event_bus.StreamSpec()).duplicate_window
     claimed: dict[str, list[Claim]] = {}
     for claim in claims(choreographies):
         claimed.setdefault(claim.service, []).append(claim)

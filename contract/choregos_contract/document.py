@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, closest, finding
-from choregos_contract.resources import API_VERSION, Choreography, EventBus
+from choregos_contract.resources import API_VERSION, Choreography
 from choregos_contract.sentences import explain
 from choregos_contract.source import Document, NotYaml, Place, read
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from choregos_contract import resources
+from choregos_contract import event_bus
 from choregos_contract.configure import Claim, bus_names, bus_names_of, claims
+from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 
 OURS = "choregos.dev/"
 """Begins the keys of stream and durable metadata that are ours; all others are let be."""
@@ -143,7 +144,7 @@ class Wanted:
 def wanted(choreographies: Sequence[Choreography], bus: EventBus | None, namespace: str) -> Wanted:
     """Return what these choreographies need of their bus; raise ValueError if they do not share one bus."""
     names = bus_names_of(choreographies, bus) if choreographies else bus_names(bus, namespace)
-    spec = bus.spec if bus else resources.EventBusSpec()
+    spec = bus.spec if bus else event_bus.EventBusSpec()
     return Wanted(
         (_events(names, spec), _dead_letters(names, spec), _notes(names, spec)),
         tuple(_durable(names, claim) for claim in claims(choreographies)),
@@ -166,7 +167,7 @@ def moment(start_from: str) -> str:
     return f"{utc.isoformat()}{fraction}Z"
 
 
-def _events(names: BusNames, spec: resources.EventBusSpec) -> Stream:
+def _events(names: BusNames, spec: event_bus.EventBusSpec) -> Stream:
     stream = spec.stream
     return Stream(
         name=names.event_stream,
@@ -182,7 +183,7 @@ def _events(names: BusNames, spec: resources.EventBusSpec) -> Stream:
     )
 
 
-def _dead_letters(names: BusNames, spec: resources.EventBusSpec) -> Stream:
+def _dead_letters(names: BusNames, spec: event_bus.EventBusSpec) -> Stream:
     letters = spec.dead_letters
     return Stream(
         name=names.dead_letter_stream,
@@ -198,7 +199,7 @@ def _dead_letters(names: BusNames, spec: resources.EventBusSpec) -> Stream:
     )
 
 
-def _notes(names: BusNames, spec: resources.EventBusSpec) -> Stream:
+def _notes(names: BusNames, spec: event_bus.EventBusSpec) -> Stream:
     stream = spec.stream
     return Stream(
         name=f"KV_{names.note_bucket}",

@@ -5,7 +5,8 @@ from typing import Any, Final, NamedTuple
 import yaml
 from pydantic import BaseModel
 
-from choregos_contract.resources import API_VERSION, Choreography, ChoreographySpec, EventBus, EventBusSpec
+from choregos_contract.event_bus import EventBus, EventBusSpec
+from choregos_contract.resources import API_VERSION, Choreography, ChoreographySpec
 from choregos_contract.status import ChoreographyStatus, EventBusStatus
 from custom_resources.rules import RULES
 from custom_resources.schema import Schema, defaulted, structural, with_rules

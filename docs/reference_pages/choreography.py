@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from choregos_contract import resources
+from choregos_contract.event_bus import EventBus
 from choregos_contract.quantities import DURATION_PATTERN, SIZE_PATTERN
-from choregos_contract.resources import API_VERSION, Choreography, EventBus, Resource
+from choregos_contract.resources import API_VERSION, Choreography, Resource
 from reference_pages.markdown import code, page, table
 
 Schema = dict[str, Any]

@@ -8,6 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from choregos_operator.certificates.metrics import Metrics as CertificateMetrics
 from choregos_operator.controller.ambassadors import Standing
 from choregos_operator.controller.metrics import Metrics as ControllerMetrics
+from choregos_operator.controller.passes import LONGEST_LOOK
 from choregos_operator.webhook.metrics import Metrics as WebhookMetrics
 from reference_pages.markdown import code, explained, page, table
 from reference_pages.source import attribute_docs
@@ -41,6 +42,8 @@ shown.""",
 * `choregos_ready == 0`: a choreography whose events do not flow as it says. `choregos_pods{standing="without"} > 0`: pods that
   no event reaches.
 * `choregos_bus_connected == 0`: NATS is away, or does not take the controller.
+* `choregos_passes_total{outcome="cut-off"}`: now and then after a start is a large bus; a steady increase is a NATS or an API
+  server that answers too slowly to look at a bus at all.
 * `choregos_bus_dead_letters`: an increase is an event that needs somebody. `choregos_bus_lag_events`: what waits.
 * `choregos_webhook_requests_total{outcome="failed"}`: a defect; its log line shows where.
 * [the certificate](../operations/certificates.md#what-to-watch).""",
@@ -48,8 +51,9 @@ shown.""",
 
 
 _LABELS = {
-    "outcome": "of a pass: `done`; `api-error` and `bus-fault`, which come again; `gone`, with its namespace. Of an "
-    "eviction: `evicted`, `refused`. Of an admission: `allowed`, `injected`, `refused`, `malformed`; `failed` by a defect",
+    "outcome": f"of a pass: `done`; `api-error`, `bus-fault` and, after {LONGEST_LOOK:g} s, `cut-off`, which come again; `gone`, "
+    "with its namespace. Of an eviction: `evicted`, `refused`. Of an admission: `allowed`, `injected`, `refused`, "
+    "`malformed`; `failed` by a defect",
     "namespace": "of the bus and its choreographies",
     "bus": "name of the EventBus, or `default`",
     "choreography": "its name",

@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -36,12 +36,27 @@ def calls(module: ModuleType | Path, *names: str) -> Iterator[Call]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
     found = [
-        Call(call.args, {each.arg: each.value for each in call.keywords if each.arg}, function, ast.unparse(call.func))
+        Call(call.args, dict(_keywords(call, functions)), function, ast.unparse(call.func))
         for function in functions
         for call in ast.walk(function)
         if isinstance(call, ast.Call) and ast.unparse(call.func) in names
     ]
     return iter(sorted(found, key=lambda call: call.arguments[0].lineno))
+
+
+def _keywords(
+    call: ast.Call, functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]
+) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the keywords of a call; of `**about(...)`, those of the mapping that the function `about` returns."""
+    for keyword in call.keywords:
+        if keyword.arg:
+            yield keyword.arg, keyword.value
+        elif isinstance(keyword.value, ast.Call):
+            name = ast.unparse(keyword.value.func)
+            for node in (node for each in functions if each.name == name for node in ast.walk(each)):
+                if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict):
+                    pairs = zip(node.value.keys, node.value.values, strict=True)
+                    yield from ((str(key.value), value) for key, value in pairs if isinstance(key, ast.Constant))
 
 
 def sentence(node: ast.expr, within: ast.AST) -> str:

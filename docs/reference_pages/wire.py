@@ -4,9 +4,9 @@ from zlib import crc32
 
 from choregos_contract import ids
 from choregos_contract.event import Event
+from choregos_contract.event_bus import EventBusSpec
 from choregos_contract.names import BusNames, token
 from choregos_contract.quantities import format_duration
-from choregos_contract.resources import EventBusSpec
 from choregos_contract.wiring import ACK_WAIT, wanted
 from reference_pages.markdown import code, page, table
 from reference_pages.samples import NAMES

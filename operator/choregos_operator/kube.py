@@ -6,6 +6,7 @@ Objects come as plain mappings: the models of the client library cost more memor
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ PAGE: Final = 200
 """Objects in one answer: what an answer takes in memory while it is read stays taken."""
 PATIENCE: Final = 30.0
 """Seconds for one request."""
+WRITER: Final = "choregos"
+"""Who is named in `managedFields` as the writer of what we write: the API server takes it from the user agent."""
 JSON: Final = "application/json"
 UNWELL: Final = (429, 500, 502, 503, 504)
 """Answers by which the API server says that it cannot now."""
@@ -91,7 +94,9 @@ async def connect() -> ApiClient:
             raise ConfigException(f"{error}; run in a pod, or set KUBECONFIG") from None
     # No retries of the library's own: every caller comes again, and knows when.
     configuration.retries = None
-    return ApiClient(configuration)
+    client = ApiClient(configuration)
+    client.user_agent = f"{WRITER}/{version('choregos')}"
+    return client
 
 
 def _known(path: str) -> str:

@@ -4,13 +4,21 @@ Each field is the environment variable of that name, in capitals and with `CHORE
 bus says is in its resource instead, and what one pod wants of its ambassador is in its annotations.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from choregos_contract.resources import SERVER
+
 PREFIX: Final = "CHOREGOS_"
+SCHEMES: Final = ("nats", "tls", "ws", "wss")
+"""Of a NATS server's URL; the models know the same."""
+
+_NO_ADDRESS: Final = "has a port that is none, or a broken address"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Days = Annotated[float, Field(gt=0)]
@@ -79,6 +87,8 @@ def read() -> Settings:
         name = PREFIX + "_".join(map(str, first["loc"])).upper()
         raise SettingsError(f"{name} is {first['input']!r}: {first['msg']}") from None
     _refuse_passwords(settings)
+    _refuse_no_servers(settings)
+    _refuse_no_credentials(settings)
     return settings
 
 
@@ -89,4 +99,38 @@ def _refuse_passwords(settings: Settings) -> None:
             f"{PREFIX}NATS_URL holds a user, password or token, which every pod with an ambassador would be given; remove "
             f"what stands before the @. The operator's own credentials are files of the directory {PREFIX}NATS_CREDENTIALS"
             ", a pod's are keys of the Secret choregos-bus-<bus> in its namespace"
+        )
+
+
+def _refuse_no_servers(settings: Settings) -> None:
+    """What no NATS client can make a connection of would be found out by every ambassador; raises SettingsError."""
+    if not settings.servers:
+        raise SettingsError(f"{PREFIX}NATS_URL is {settings.nats_url!r}; it takes URLs such as nats://nats.nats:4222")
+    for url in settings.servers:
+        if wrong := _fault_of(url):
+            raise SettingsError(f"{PREFIX}NATS_URL: {url!r} {wrong}; it takes URLs such as nats://nats.nats:4222")
+
+
+def _fault_of(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError:  # a port beyond 65535, or no number; half a bracket of an IPv6 address
+        return _NO_ADDRESS
+    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        return f"does not begin with {', '.join(f'{scheme}://' for scheme in SCHEMES[:-1])} or {SCHEMES[-1]}://"
+    if not host:
+        return "names no host"
+    if port == 0:
+        return _NO_ADDRESS
+    return None if re.fullmatch(SERVER, url) else "holds more than a scheme, a host and a port"
+
+
+def _refuse_no_credentials(settings: Settings) -> None:
+    """Without the directory it would be taken for a controller that needs none; raises SettingsError."""
+    directory = settings.nats_credentials
+    if directory is not None and not directory.is_dir():
+        raise SettingsError(
+            f"{PREFIX}NATS_CREDENTIALS is {str(directory)!r}, which is no directory; mount the Secret with the "
+            "controller's credentials there, or leave the variable out if the servers ask for none"
         )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, Severity, finding
-from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus
+from choregos_contract.resources import DEFAULT_BUS, Choreography
 from choregos_operator.kube import Body, Kind
 from choregos_operator.log import log
 from choregos_operator.mirror import Key

@@ -283,6 +283,18 @@ async def mount(shop: Choreographed, ambassador: Ambassador) -> None:
 # --- the process ---
 
 
+async def test_what_the_controller_writes_bears_its_name(shop: Choreographed) -> None:
+    await shop.pod("payment-1", "payment")
+    await shop.running("payment-1")
+    await shop.choreography("shop", SHOP)
+    await shop.until("shop", "False", "Behind", of="AmbassadorsCurrent")
+    written = await shop.get("ConfigMap", "choregos-payment")
+    assert [each["manager"] for each in written["metadata"]["managedFields"]] == ["choregos"]
+    for kind, name, part in (("Choreography", "shop", "f:status"), ("Pod", "payment-1", "f:metadata")):
+        fields = (await shop.get(kind, name))["metadata"]["managedFields"]
+        assert part in next(each["fieldsV1"] for each in fields if each["manager"] == "choregos"), kind
+
+
 async def test_the_metrics_tell_of_passes_choreographies_and_buses(
     shop: Choreographed, controller: OperatorProcess
 ) -> None:

@@ -29,6 +29,8 @@ class Way:
     config: str
     files: dict[str, str]
     admin: dict[str, Any] = field(default_factory=lambda: {"user": "admin", "password": "admin"})
+    variables: dict[str, Any] = field(default_factory=dict)
+    """Environment variables of the ambassador."""
 
 
 def users(user: str) -> str:
@@ -71,6 +73,21 @@ def tls(authority: Authority, *, verify: bool = False) -> Way:
     return Way(f"tls {{ {config} }}", files, {"tls": admin_context(authority)})
 
 
+def handshake_first(authority: Authority) -> Way:
+    """The servers greet nobody before the TLS handshake."""
+    way = tls(authority)
+    config, admin = way.config.replace("tls {", "tls { handshake_first: true,"), {"tls_handshake_first": True}
+    return Way(config, way.files, {**way.admin, **admin}, {"CHOREGOS_NATS_TLS_HANDSHAKE_FIRST": "true"})
+
+
+def other_name(authority: Authority, told: str = "nats.example") -> Way:
+    """The servers' certificate is for a name that is not in their URL."""
+    server = authority.issue("named", "DNS:nats.example")
+    config = f"tls {{ cert_file: '{server.certificate}', key_file: '{server.key}' }}"
+    files, admin = {"ca.crt": authority.certificate.read_text()}, {"tls_hostname": "nats.example"}
+    return Way(config, files, {"tls": admin_context(authority), **admin}, {"CHOREGOS_NATS_TLS_SERVER_NAME": told})
+
+
 def pair(authority: Authority, name: str) -> dict[str, str]:
     client = authority.issue(name)
     return {"tls.crt": client.certificate.read_text(), "tls.key": client.key.read_text()}
@@ -90,7 +107,7 @@ async def standing(way: Way, directory: Path, files: dict[str, str] | None = Non
     secret.hold(way.files if files is None else files)
     async with scene(config=way.config, credentials=way.admin) as shop:
         shop.service.handler = always(200, b"{}", content_type="application/json")
-        async with shop.ambassador(CHOREGOS_NATS_CREDENTIALS=str(secret)) as ambassador:
+        async with shop.ambassador(CHOREGOS_NATS_CREDENTIALS=str(secret), **way.variables) as ambassador:
             yield Stand(shop, ambassador, secret)
 
 
@@ -141,6 +158,8 @@ WAYS: dict[str, Callable[[Path, Authority], Way]] = {
     "creds": lambda directory, _: creds(directory, Chain(), user_key()),
     "TLS": lambda _, authority: tls(authority),
     "mutual TLS": lambda _, authority: tls(authority, verify=True),
+    "TLS before the greeting": lambda _, authority: handshake_first(authority),
+    "a certificate for another name": lambda _, authority: other_name(authority),
 }
 
 
@@ -213,6 +232,14 @@ async def test_files_that_cannot_be_used_are_named_and_mended_in_place(
         stand.secret.hold(right.files)
         await stand.flows()
         assert stand.times("connected") == 1
+
+
+async def test_a_certificate_for_another_name_than_the_one_that_is_told_is_refused(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with standing(other_name(authority, told="other.example"), tmp_path) as stand:
+        await stand.told("Hostname mismatch", "other.example")
+        assert stand.times("connected") == 0
 
 
 async def test_a_server_without_tls_gets_no_credentials(tmp_path: Path, authority: Authority) -> None:

@@ -11,10 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from choregos_ambassador.drain import DrainError, drain
+from choregos_ambassador.probes import DRAINED_WITHIN
 from support.scene import scene
 from support.service import Call
 
@@ -73,6 +75,46 @@ async def test_it_ends_when_the_ambassador_has_nothing_in_hand_and_no_sooner() -
             assert drain.returncode == 0
             assert await shop.causes() == ["e0"], "what was in hand was finished"
             assert await run("drain", CHOREGOS_PUBLISH_PORT=port) == (0, "", ""), "a second time changes nothing"
+
+
+async def test_the_service_may_end_when_the_ambassador_has_nothing_in_hand_and_no_sooner() -> None:
+    """What the `preStop` hook of the service's own container waits for; it does not start the drain."""
+    async with scene() as shop:
+        door = asyncio.Event()
+
+        async def behind_the_door(_: Call) -> web.Response:
+            await door.wait()
+            return web.Response(body=b"{}", content_type="application/json")
+
+        shop.service.handler = behind_the_door
+        async with shop.ambassador() as ambassador, aiohttp.ClientSession() as session:
+
+            async def drained() -> int:
+                async with session.get(f"{ambassador.probes_url}/drained") as answer:
+                    return answer.status
+
+            early = asyncio.create_task(drained())
+            await shop.publish(1)
+            await shop.service.until_calls(1)
+            assert "draining" not in [line["message"] for line in ambassador.lines]
+            drain = await started("drain", CHOREGOS_PUBLISH_PORT=str(urlsplit(ambassador.publish_url).port))
+            await ambassador.logged("draining")
+            late = asyncio.create_task(drained())
+            assert not early.done()
+            door.set()
+            async with asyncio.timeout(PATIENCE):
+                assert await asyncio.gather(early, late) == [200, 200]
+                await drain.communicate()
+
+
+async def test_a_service_whose_ambassador_nobody_drains_may_end_too() -> None:
+    async with scene() as shop, shop.ambassador() as ambassador, aiohttp.ClientSession() as session:
+        async with (
+            asyncio.timeout(DRAINED_WITHIN + PATIENCE),
+            session.get(f"{ambassador.probes_url}/drained") as answer,
+        ):
+            assert answer.status == 503
+        assert "draining" not in [line["message"] for line in ambassador.lines]
 
 
 async def test_without_an_ambassador_it_says_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from choregos_contract.configure import bus_names, configurations
-from choregos_contract.resources import EventBus
+from choregos_contract.event_bus import EventBus
 from choregos_contract.wiring import wanted
 from choregos_operator.bus.ambassadors import ambassadors
 from choregos_operator.bus.asker import Asker, Asks

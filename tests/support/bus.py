@@ -14,9 +14,10 @@ from nats.aio.client import Client
 from choregos_contract import cloudevents_nats
 from choregos_contract.configure import bus_names_of
 from choregos_contract.event import Event
+from choregos_contract.event_bus import EventBus
 from choregos_contract.ids import event_record
 from choregos_contract.names import BusNames
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 from choregos_contract.wire import wire
 from choregos_contract.wiring import wanted
 

@@ -6,7 +6,6 @@ A kubelet is played: what is in the Secret is given to the webhook a little late
 import asyncio
 import base64
 import contextlib
-import gc
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiohttp import web
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from prometheus_client import CollectorRegistry
@@ -26,12 +24,11 @@ from choregos_operator.certificates.keeper import AT_ONCE, Keeper, utc_now
 from choregos_operator.certificates.objects import KINDS, held_of
 from choregos_operator.certificates.trust import bundle_of
 from choregos_operator.settings import Settings
+from support.admission_server import AdmissionServer, admission_server
 from support.cluster import Cluster
 from support.waiting import PATIENCE, wait_for
 
 PORT = 8443
-FAREWELL = 0.2
-"""Seconds."""
 SYNC = 0.2
 """Seconds after which the server has what is in the Secret, at most."""
 POD = {
@@ -190,53 +187,30 @@ class Site:
                 self.refused.append(refusal)
 
     async def _serve(self) -> None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        application = web.Application()
-        application.router.add_post("/", admit)
-        runner = web.AppRunner(application, shutdown_timeout=1.0)
-        await runner.setup()
-        server: asyncio.Server | None = None
+        server: AdmissionServer | None = None
         async with self.client(self.cluster.kubeconfig) as client:
-            try:
+            with contextlib.ExitStack() as serving:
                 while True:
-                    fresh = await self._sync(client, context)
-                    if fresh and server is None:
-                        server = await self._listen(runner, context)
+                    context = await self._sync(client)
+                    if context and server:
+                        server.context = context
+                    elif context:
+                        server = serving.enter_context(admission_server(self.address, PORT, context))
                     await asyncio.sleep(SYNC)
-            finally:
-                if server:
-                    server.close()
-                await runner.cleanup()
-                await asyncio.sleep(3 * FAREWELL)
-                # A TLS connection whose peer says no farewell stays open, and nothing tells of it: collected later, it
-                # would be a ResourceWarning in whatever test runs then. The collector leaves it alone from now on.
-                gc.freeze()
 
-    async def _listen(self, runner: web.AppRunner, context: ssl.SSLContext) -> asyncio.Server:
-        """Listen, and wait for no peer's farewell, which aiohttp's own site does for half a minute."""
-        assert runner.server
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(runner.server, self.address, PORT, ssl=context, ssl_shutdown_timeout=FAREWELL)
-
-    async def _sync(self, client: ApiClient, context: ssl.SSLContext) -> bool:
+    async def _sync(self, client: ApiClient) -> ssl.SSLContext | None:
         """Do what the kubelet and the webhook do: files that are new are loaded; without them, the last ones stay."""
         path = f"/api/v1/namespaces/{self.namespace}/secrets/{self.settings.webhook_secret}"
         response = await client.call_api(*await client.param_serialize("GET", path), _request_timeout=PATIENCE)
         data = orjson.loads(await response.read()).get("data") or {}
         if not {"tls.crt", "tls.key"} <= data.keys() or base64.b64decode(data["tls.crt"]) in self.served:
-            return False
+            return None
         for name in ("tls.crt", "tls.key"):
             (self.directory / name).write_bytes(base64.b64decode(data[name]))
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.directory / "tls.crt", self.directory / "tls.key")
         self.served.add(base64.b64decode(data["tls.crt"]))
-        return True
-
-
-async def admit(request: web.Request) -> web.Response:
-    review = await request.json()
-    answer = {"uid": review["request"]["uid"], "allowed": True}
-    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
-    return web.json_response(body, headers={"Connection": "close"})
+        return context
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ class Pair:
 
 
 class Authority:
-    """An authority of its own; `issue` has it sign certificates for 127.0.0.1."""
+    """An authority of its own; `issue` has it sign certificates for 127.0.0.1, or for whom else."""
 
     def __init__(self, directory: Path, name: str = "authority") -> None:
         self._directory = directory
@@ -24,15 +24,13 @@ class Authority:
     def certificate(self) -> Path:
         return self.pair.certificate
 
-    def issue(self, name: str) -> Pair:
-        return self._make(name, "-CA", self.pair.certificate, "-CAkey", self.pair.key)
+    def issue(self, name: str, whom: str = "IP:127.0.0.1") -> Pair:
+        extensions = ("-addext", "basicConstraints=critical,CA:FALSE", "-addext", f"subjectAltName={whom}")
+        return self._make(name, *extensions, "-CA", self.pair.certificate, "-CAkey", self.pair.key)
 
     def _make(self, name: str, *options: str | Path) -> Pair:
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         command += ["-subj", f"/CN={name}", "-days", "2", "-keyout", str(pair.key), "-out", str(pair.certificate)]
-        extensions = ["basicConstraints=critical,CA:FALSE", "subjectAltName=IP:127.0.0.1"]
-        for extension in extensions if options else ():
-            command += ["-addext", extension]
         subprocess.run([*command, *options], check=True, capture_output=True)
         return pair

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.event_bus import EventBus
+from choregos_contract.resources import Choreography
 
 
 def choreography(

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 from choregos_contract.document import resource_of
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.event_bus import EventBus
+from choregos_contract.resources import Choreography
 from support.cluster import Cluster
 
 Manifest = dict[str, Any]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from choregos_contract.cautions import is_command_like
 from choregos_contract.checks import check, check_together
 from choregos_contract.document import load
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import CATALOGUE, Finding, Severity
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 
 DRONES = (Path(__file__).parents[2] / "examples/drone-delivery/choreography.yaml").read_text("utf-8")
 

@@ -4,8 +4,9 @@ import pytest
 
 from choregos_contract.configuration import Delivery, Reaction, Readiness, dump, load
 from choregos_contract.configure import bus_names, claims, configurations, with_port
+from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 from support.choreographies import choreography, event_bus
 
 SHOP = choreography(

@@ -8,8 +8,8 @@ import pytest
 from choregos_ambassador import breaker, gate, lag, leases, outbox
 from choregos_ambassador.delivery import ACK_WAIT
 from choregos_contract.event import MAX_HOPS
+from choregos_contract.event_bus import StreamSpec
 from choregos_contract.quantities import format_duration
-from choregos_contract.resources import StreamSpec
 from choregos_operator.annotations import Tuning
 from choregos_operator.controller.announcements import Happened
 from choregos_operator.controller.conditions import Reason

@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from choregos_contract.document import load, resource_of
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import CATALOGUE, Severity, finding, render_path
-from choregos_contract.resources import Choreography, EventBus
+from choregos_contract.resources import Choreography
 
 HEAD = "apiVersion: choregos.dev/v1alpha1\nkind: Choreography\nmetadata: {name: shop}\n"
 EVENTS = "  events: {OrderPlaced: {external: true}}\n"

@@ -2,104 +2,36 @@
 
 import asyncio
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 import yaml
-from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "drone-delivery"
-DEADLINE = 20.0  # seconds
-NOBODY = "http://127.0.0.1:9"
+from support.example_services import EXAMPLES, NOBODY, PATIENCE, ExampleProcesses, Start
+from support.waiting import wait_for
+
+EXAMPLE = EXAMPLES / "drone-delivery"
 
 REQUESTED = {"deliveryId": "d-1", "weightKg": 2.5}
 CREATED = {**REQUESTED, "packageId": "package-d-1"}
 
-Process = subprocess.Popen[bytes]
 
-
-@dataclass
-class Service:
-    """One running service and a client for it; sends events as an ambassador does, in binary mode."""
-
-    url: str
-    process: Process
-    session: ClientSession
-
-    async def request(self, method: str, path: str, **how: Any) -> tuple[int, Any]:
-        async with self.session.request(method, self.url + path, **how) as answer:
-            return answer.status, await (answer.json() if answer.content_type == "application/json" else answer.text())
-
-    async def event(self, path: str, kind: str, data: object, event_id: str = "e-1") -> tuple[int, Any]:
-        attributes = {"ce-specversion": "1.0", "ce-id": event_id, "ce-source": "/test", "ce-type": kind}
-        return await self.request("POST", path, json=data, headers={**attributes, "ce-correlationid": "c-1"})
-
-    async def get(self, path: str) -> Any:
-        return (await self.request("GET", path))[1]
-
-
-Start = Callable[..., Awaitable[Service]]
-
-
-def command(name: str, **environment: str) -> Process:
-    return subprocess.Popen(
-        [sys.executable, f"{name}.py"], cwd=EXAMPLE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not await condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        await asyncio.sleep(0.01)
+@pytest.fixture
+def processes() -> Iterator[ExampleProcesses]:
+    with ExampleProcesses(EXAMPLE) as processes:
+        yield processes
 
 
 @pytest.fixture
-def processes() -> Iterator[list[Process]]:
-    started: list[Process] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-async def start(processes: list[Process]) -> AsyncIterator[Start]:
+async def start(processes: ExampleProcesses) -> AsyncIterator[Start]:
     async with ClientSession() as session:
-
-        async def start(name: str, **environment: str) -> Service:
-            port = free_port()
-            process = command(name, **{"PORT": str(port), "CHOREGOS_PUBLISH_URL": NOBODY, **environment})
-            processes.append(process)
-            service = Service(f"http://127.0.0.1:{port}", process, session)
-
-            async def listens() -> bool:
-                assert process.poll() is None, process.communicate()[1].decode()
-                try:
-                    await service.get("/")
-                except ClientConnectionError:
-                    return False
-                return True
-
-            await until(listens)
-            return service
-
-        yield start
+        yield partial(processes.serve, session)
 
 
 @dataclass
@@ -138,11 +70,7 @@ async def test_a_request_is_accepted_only_after_the_event_is_stored(start: Start
     publish_api.open.clear()
     wanted = {"id": "d-1", "weightKg": 2.5}
     answer = asyncio.create_task(ingestion.request("POST", "/deliveryrequests", json=wanted))
-
-    async def published() -> bool:
-        return bool(publish_api.bodies)
-
-    await until(published)
+    await wait_for(lambda: publish_api.bodies, "the event is published")
     assert (await ingestion.request("GET", "/deliveryrequests/d-1"))[0] == 404
     assert not answer.done()
     publish_api.open.set()
@@ -172,7 +100,7 @@ async def test_what_is_not_stored_is_503_and_may_be_sent_again(
     start: Start, publish_api: FakePublishApi, status: int | None
 ) -> None:
     publish_api.status = status or 201
-    url = publish_api.url if status else f"http://127.0.0.1:{free_port()}"
+    url = publish_api.url if status else NOBODY
     ingestion = await start("ingestion", CHOREGOS_PUBLISH_URL=url)
     async with ingestion.session.post(f"{ingestion.url}/deliveryrequests", json={"weightKg": 1}) as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -233,8 +161,8 @@ async def test_the_correlation_id_of_the_stored_event_wins(start: Start, publish
 
 async def test_the_first_outcome_stands_and_a_second_one_is_counted(start: Start) -> None:
     ingestion = await start("ingestion")
-    await ingestion.event("/outcomes", "DeliveryScheduled", {"deliveryId": "d-1"}, event_id="e-1")
-    await ingestion.event("/outcomes", "PackageRemoved", {"deliveryId": "d-1"}, event_id="e-2")
+    await ingestion.event("/outcomes", "DeliveryScheduled", {"deliveryId": "d-1"}, id="e-1")
+    await ingestion.event("/outcomes", "PackageRemoved", {"deliveryId": "d-1"}, id="e-2")
     shown = await ingestion.get("/deliveryrequests/d-1")
     assert (shown["status"], shown["outcomes"]) == ("completed", 2)
 
@@ -383,12 +311,12 @@ async def test_sigterm_lets_a_running_request_finish(start: Start) -> None:
     writer.write(head.encode() + b"Expect: 100-continue\r\n\r\n" + body)
     assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"  # so the request is being handled
     delivery.process.send_signal(signal.SIGTERM)
-    answer = await asyncio.wait_for(reader.read(), DEADLINE)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     assert b"HTTP/1.1 200 OK" in answer
     assert time.monotonic() - began >= 0.6
     writer.close()
     await writer.wait_closed()
-    assert await asyncio.to_thread(delivery.process.wait, DEADLINE) == 0
+    assert await asyncio.to_thread(delivery.process.wait, PATIENCE) == 0
 
 
 @pytest.mark.parametrize(
@@ -403,11 +331,10 @@ async def test_sigterm_lets_a_running_request_finish(start: Start) -> None:
     ],
 )
 def test_a_bad_setting_ends_the_start_with_one_sentence(
-    processes: list[Process], name: str, environment: dict[str, str], sentence: str
+    processes: ExampleProcesses, name: str, environment: dict[str, str], sentence: str
 ) -> None:
-    process = command(name, **environment)
-    processes.append(process)
-    output, error = process.communicate(timeout=DEADLINE)
+    process = processes.run(name, **environment)
+    output, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output, error.decode().strip()) == (1, b"", sentence)
 
 

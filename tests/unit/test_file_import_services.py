@@ -3,27 +3,23 @@
 import asyncio
 import hashlib
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from aiohttp import ClientConnectionError, ClientSession, web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from choregos_ambassador.publish_api import HEADROOM
 from support.console_script import choregos
+from support.example_services import EXAMPLES, NOBODY, PATIENCE, ExampleProcesses, Start
+from support.waiting import wait_for
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "file-import"
-DEADLINE = 20.0  # seconds
-NOBODY = "http://127.0.0.1:9"
+EXAMPLE = EXAMPLES / "file-import"
 MAX_PAYLOAD = 1024 * 1024  # nats-server's default
 
 HEADING = "number,name,email,country\n"
@@ -32,7 +28,6 @@ CUSTOMERS = [
     {"id": "C-1", "displayName": "Ada", "contact": {"email": "ada@example.org"}, "address": {"countryCode": "GB"}},
     {"id": "C-2", "displayName": "Emmy", "contact": {"email": "emmy@example.org"}, "address": {"countryCode": "DE"}},
 ]
-Process = subprocess.Popen[bytes]
 
 
 def received(text: str = TEXT) -> dict[str, Any]:
@@ -46,81 +41,16 @@ def adapted(text: str = TEXT, customers: Any = CUSTOMERS) -> dict[str, Any]:
 ID = received()["importId"]
 
 
-@dataclass
-class Service:
-    """One running service and a client for it; sends events as an ambassador does, in binary mode."""
-
-    url: str
-    process: Process
-    session: ClientSession
-
-    async def event(self, path: str, kind: str, data: object, **attributes: str) -> tuple[int, str | None, Any]:
-        """Return the status, the type of the CloudEvent in the answer if there is one, and the body."""
-        headers = {"ce-specversion": "1.0", "ce-id": "e-1", "ce-source": "/test", "ce-type": kind}
-        headers |= {f"ce-{name}": value for name, value in attributes.items()}
-        body = data if isinstance(data, bytes) else json.dumps(data).encode()
-        async with self.session.post(self.url + path, data=body, headers=headers) as answer:
-            is_json = answer.content_type == "application/json"
-            return answer.status, answer.headers.get("ce-type"), await (answer.json() if is_json else answer.text())
-
-    async def get(self, path: str) -> Any:
-        async with self.session.get(self.url + path) as answer:
-            return await (answer.json() if answer.status == 200 else answer.text())
-
-
-Start = Callable[..., Awaitable[Service]]
-
-
-def command(name: str, **environment: str) -> Process:
-    return subprocess.Popen(
-        [sys.executable, f"{name}.py"], cwd=EXAMPLE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not await condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        await asyncio.sleep(0.01)
+@pytest.fixture
+def processes() -> Iterator[ExampleProcesses]:
+    with ExampleProcesses(EXAMPLE) as processes:
+        yield processes
 
 
 @pytest.fixture
-def processes() -> Iterator[list[Process]]:
-    started: list[Process] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-async def start(processes: list[Process]) -> AsyncIterator[Start]:
+async def start(processes: ExampleProcesses) -> AsyncIterator[Start]:
     async with ClientSession() as session:
-
-        async def start(name: str, **environment: str) -> Service:
-            port = free_port()
-            process = command(name, **{"PORT": str(port), **environment})
-            processes.append(process)
-            service = Service(f"http://127.0.0.1:{port}", process, session)
-
-            async def listens() -> bool:
-                assert process.poll() is None, process.communicate()[1].decode()
-                try:
-                    await service.get("/")
-                except ClientConnectionError:
-                    return False
-                return True
-
-            await until(listens)
-            return service
-
-        yield start
+        yield partial(processes.serve, session)
 
 
 @dataclass
@@ -162,13 +92,12 @@ Run = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 @pytest.fixture
-def job(processes: list[Process], publish_api: FakePublishApi, inbox: Path) -> Run:
+def job(processes: ExampleProcesses, publish_api: FakePublishApi, inbox: Path) -> Run:
     """Run the job to its end; returns its exit code and what it wrote."""
 
     async def run(**environment: str) -> tuple[int, str, str]:
-        process = command("job", **{"CHOREGOS_PUBLISH_URL": publish_api.url, "INBOX": str(inbox), **environment})
-        processes.append(process)
-        output, errors = await asyncio.to_thread(process.communicate, timeout=DEADLINE)
+        process = processes.run("job", **{"CHOREGOS_PUBLISH_URL": publish_api.url, "INBOX": str(inbox), **environment})
+        output, errors = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
         return process.returncode, output.decode(), errors.decode()
 
     return run
@@ -254,25 +183,21 @@ async def test_the_timer_runs_the_job_again_and_again_whatever_comes_of_it(
     async def has_run_three_times() -> bool:
         return len(await timer.get("/runs")) >= 3
 
-    await until(has_run_three_times)
+    await wait_for(has_run_three_times, "three runs of the job")
     assert (await timer.get("/runs"))[:3] == [1, 0, 0]
     assert [key for key, _ in publish_api.requests[:3]] == [ID] * 3
     timer.process.terminate()
-    assert await asyncio.to_thread(timer.process.wait, DEADLINE) == 0
+    assert await asyncio.to_thread(timer.process.wait, PATIENCE) == 0
 
 
 async def test_the_job_that_runs_ends_with_the_timer(start: Start, publish_api: FakePublishApi, inbox: Path) -> None:
     (inbox / "a.csv").write_text(TEXT)
     publish_api.statuses = [503] * 100
     timer = await start("timer", EVERY_S="1", CHOREGOS_PUBLISH_URL=publish_api.url, INBOX=str(inbox))
-
-    async def is_publishing() -> bool:
-        return bool(publish_api.requests)
-
-    await until(is_publishing)
+    await wait_for(lambda: publish_api.requests, "the job publishes")
     timer.process.terminate()
     # Its output is shared with the job: it ends only when both have.
-    await asyncio.to_thread(timer.process.communicate, timeout=DEADLINE)
+    await asyncio.to_thread(timer.process.communicate, timeout=PATIENCE)
     assert timer.process.returncode == 0
 
 
@@ -284,7 +209,7 @@ async def test_a_good_file_is_validated_and_goes_on_as_it_came(start: Start) -> 
     for text in (TEXT, "\ufeff" + TEXT.replace("\n", "\r\n"), HEADING + '\n"C-1","Lovelace, ""Ada""",a@b,GB'):
         for _ in range(2):
             expected = (200, "FileValidated", received(text))
-            assert await validator.event("/files", "FileReceived", received(text)) == expected
+            assert await validator.react("/files", "FileReceived", received(text)) == expected
         assert (await validator.get("/files"))[received(text)["importId"]] == "accepted"
 
 
@@ -312,7 +237,7 @@ async def test_a_bad_file_is_rejected_line_by_line(start: Start) -> None:
     validator = await start("validator")
     for text, problems in REJECTED:
         for _ in range(2):
-            status, kind, data = await validator.event("/files", "FileReceived", received(text))
+            status, kind, data = await validator.react("/files", "FileReceived", received(text))
             assert (status, kind, data.keys()) == (200, "FileRejected", {"importId", "file", "problems"})
             assert [(each["line"], each["problem"]) for each in data["problems"]] == problems
         assert (await validator.get("/files"))[received(text)["importId"]] == "rejected"
@@ -321,14 +246,14 @@ async def test_a_bad_file_is_rejected_line_by_line(start: Start) -> None:
 async def test_a_late_repetition_does_not_undo_a_compensation(start: Start) -> None:
     validator, adaptor = await start("validator"), await start("adaptor")
     for _ in range(2):
-        assert (await validator.event("/files", "FileReceived", received()))[:2] == (200, "FileValidated")
-        assert await adaptor.event("/batches", "FileValidated", received()) == (200, None, adapted())
+        assert (await validator.react("/files", "FileReceived", received()))[:2] == (200, "FileValidated")
+        assert await adaptor.react("/batches", "FileValidated", received()) == (200, None, adapted())
         removed = {"importId": ID, "file": "customers.csv", "reason": "creation failed: rejected"}
-        undone = await adaptor.event("/batches/removals", "CreationFailed", adapted(), choregosreason="rejected")
+        undone = await adaptor.react("/batches/removals", "CreationFailed", adapted(), choregosreason="rejected")
         assert undone == (200, None, removed)
-        assert await validator.event("/files/reversals", "BatchRemoved", removed) == (200, None, removed)
-    assert (await validator.event("/files", "FileReceived", received()))[:2] == (200, "FileValidated")
-    assert await adaptor.event("/batches", "FileValidated", received()) == (200, None, adapted())
+        assert await validator.react("/files/reversals", "BatchRemoved", removed) == (200, None, removed)
+    assert (await validator.react("/files", "FileReceived", received()))[:2] == (200, "FileValidated")
+    assert await adaptor.react("/batches", "FileValidated", received()) == (200, None, adapted())
     assert await validator.get("/files") == {ID: "reverted"}
     assert await adaptor.get("/batches") == {ID: "removed"}
 
@@ -338,8 +263,8 @@ async def test_the_largest_file_fits_into_an_event_when_it_is_adapted(start: Sta
     text, number = HEADING, 0
     while len(text) < 64 * 1024 - 16:
         text, number = f"{text}C-{number},a,a@b,GB\n", number + 1
-    assert (await validator.event("/files", "FileReceived", received(text)))[1] == "FileValidated"
-    status, _, data = await adaptor.event("/batches", "FileValidated", received(text))
+    assert (await validator.react("/files", "FileReceived", received(text)))[1] == "FileValidated"
+    status, _, data = await adaptor.react("/batches", "FileValidated", received(text))
     assert (status, len(data["customers"])) == (200, number)
     assert len(json.dumps(data)) < MAX_PAYLOAD - HEADROOM
 
@@ -349,50 +274,50 @@ async def test_an_import_is_done_once_and_never_again_over_a_later_one(start: St
     moved = {**CUSTOMERS[0], "address": {"countryCode": "NL"}}
     done = {"importId": ID, "file": "customers.csv", "created": 2, "updated": 0}
     for _ in range(2):
-        assert await creator.event("/customers", "FileAdapted", adapted()) == (200, None, done)
-    later = (await creator.event("/customers", "FileAdapted", adapted("later", [moved])))[2]
+        assert await creator.react("/customers", "FileAdapted", adapted()) == (200, None, done)
+    later = (await creator.react("/customers", "FileAdapted", adapted("later", [moved])))[2]
     assert (later["created"], later["updated"]) == (0, 1)
-    assert await creator.event("/customers", "FileAdapted", adapted()) == (200, None, done)
+    assert await creator.react("/customers", "FileAdapted", adapted()) == (200, None, done)
     assert await creator.get("/customers") == {"C-1": moved, "C-2": CUSTOMERS[1]}
 
 
 async def test_a_batch_that_the_target_will_not_have_is_422_and_nothing_of_it_is_created(start: Start) -> None:
     creator = await start("creator")
     abroad = {**CUSTOMERS[1], "address": {"countryCode": "SE"}}
-    status, _, sentence = await creator.event("/customers", "FileAdapted", adapted("x", [CUSTOMERS[0], abroad]))
+    status, _, sentence = await creator.react("/customers", "FileAdapted", adapted("x", [CUSTOMERS[0], abroad]))
     assert status == 422
     assert sentence == "no customers are kept in the country of C-2; it must be one of DE, FR, GB, NL"
     no_batches: list[Any] = [None, {}, "C-1", [None], [{"id": "C-1"}], [{"id": 1, "address": {"countryCode": "GB"}}]]
     for batch in no_batches:
-        assert (await creator.event("/customers", "FileAdapted", adapted("y", batch)))[0] == 422, batch
+        assert (await creator.react("/customers", "FileAdapted", adapted("y", batch)))[0] == 422, batch
     assert await creator.get("/customers") == {}
 
 
 async def test_an_effect_whose_answer_never_arrived_is_undone(start: Start) -> None:
     creator = await start("creator")
     first, moved = CUSTOMERS[0], {**CUSTOMERS[0], "address": {"countryCode": "NL"}}
-    await creator.event("/customers", "FileAdapted", adapted("week 1", [first]))
-    await creator.event("/customers", "FileAdapted", adapted("week 2", [moved, CUSTOMERS[1]]))
+    await creator.react("/customers", "FileAdapted", adapted("week 1", [first]))
+    await creator.react("/customers", "FileAdapted", adapted("week 2", [moved, CUSTOMERS[1]]))
     for _ in range(2):
         failed = adapted("week 2", [moved, CUSTOMERS[1]])
-        assert (await creator.event("/customers/reversals", "CreationFailed", failed))[0] == 204
+        assert (await creator.react("/customers/reversals", "CreationFailed", failed))[0] == 204
         assert await creator.get("/customers") == {"C-1": first}
-        assert (await creator.event("/customers", "FileAdapted", failed))[0] == 422, "a late repetition"
+        assert (await creator.react("/customers", "FileAdapted", failed))[0] == 422, "a late repetition"
 
 
 async def test_what_a_later_file_wrote_is_left_alone_by_a_compensation(start: Start) -> None:
     creator = await start("creator")
     moved = {**CUSTOMERS[0], "address": {"countryCode": "NL"}}
-    await creator.event("/customers", "FileAdapted", adapted("week 1", CUSTOMERS))
-    await creator.event("/customers", "FileAdapted", adapted("week 2", [moved]))
-    await creator.event("/customers/reversals", "CreationFailed", adapted("week 1", CUSTOMERS))
+    await creator.react("/customers", "FileAdapted", adapted("week 1", CUSTOMERS))
+    await creator.react("/customers", "FileAdapted", adapted("week 2", [moved]))
+    await creator.react("/customers/reversals", "CreationFailed", adapted("week 1", CUSTOMERS))
     assert await creator.get("/customers") == {"C-1": moved}
 
 
 async def test_the_compensation_of_what_was_never_done_leaves_the_way_open_for_a_redrive(start: Start) -> None:
     creator = await start("creator")
-    assert (await creator.event("/customers/reversals", "CreationFailed", adapted()))[0] == 204
-    assert (await creator.event("/customers", "FileAdapted", adapted()))[0] == 200
+    assert (await creator.react("/customers/reversals", "CreationFailed", adapted()))[0] == 204
+    assert (await creator.react("/customers", "FileAdapted", adapted()))[0] == 200
 
 
 REACTIONS = [
@@ -411,11 +336,11 @@ async def test_what_is_no_event_of_ours_is_rejected_for_good_with_a_sentence(sta
     for name, path in REACTIONS:
         without_texts = [] if path == "/customers/reversals" else [json.dumps({"importId": ID, "file": 7}).encode()]
         for body in [*NO_DATA, *without_texts]:
-            status, _, sentence = await services[name].event(path, "Any", body)
+            status, _, sentence = await services[name].react(path, "Any", body)
             assert status == 422, (path, body)
             assert "must carry" in sentence or "not JSON" in sentence
     for text in ("", TEXT + "one cell\n", TEXT + '"'):
-        status, _, sentence = await services["adaptor"].event("/batches", "FileValidated", received(text))
+        status, _, sentence = await services["adaptor"].react("/batches", "FileValidated", received(text))
         assert (status, sentence.startswith("text is no file of customers")) == (422, True)
     assert await services["adaptor"].get("/batches") == {}
 
@@ -426,7 +351,7 @@ async def test_what_is_no_event_of_ours_is_rejected_for_good_with_a_sentence(sta
 async def test_half_of_the_faults_come_before_the_effect_and_half_after_it(start: Start) -> None:
     adaptor, twin = await start("adaptor", FAIL_RATE="0.5", SEED="7"), await start("adaptor", FAIL_RATE="0.5", SEED="7")
     files = [received(TEXT + f"C-{number},x,a@b,GB\n") for number in range(3, 203)]
-    statuses = [(await adaptor.event("/batches", "FileValidated", each))[0] for each in files]
+    statuses = [(await adaptor.react("/batches", "FileValidated", each))[0] for each in files]
     refused, prepared = statuses.count(503), len(await adaptor.get("/batches"))
     assert statuses.count(200) + refused == 200
     assert 80 <= refused <= 120
@@ -439,7 +364,7 @@ async def test_every_reaction_can_fail_and_faults_spare_clients(start: Start) ->
     for name in ("validator", "adaptor", "creator"):
         service = await start(name, FAIL_RATE="1")
         for path in (path for of, path in REACTIONS if of == name):
-            assert (await service.event(path, "Any", {**adapted(), "reason": "x"}))[0] == 503, path
+            assert (await service.react(path, "Any", {**adapted(), "reason": "x"}))[0] == 503, path
         assert isinstance(
             await service.get({"validator": "/files", "adaptor": "/batches"}.get(name, "/customers")), dict
         )
@@ -457,11 +382,10 @@ async def test_every_reaction_can_fail_and_faults_spare_clients(start: Start) ->
     ],
 )
 def test_a_bad_setting_ends_the_start_with_one_sentence(
-    processes: list[Process], name: str, environment: dict[str, str], sentence: str
+    processes: ExampleProcesses, name: str, environment: dict[str, str], sentence: str
 ) -> None:
-    process = command(name, **environment)
-    processes.append(process)
-    output, error = process.communicate(timeout=DEADLINE)
+    process = processes.run(name, **environment)
+    output, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output, error.decode().strip()) == (1, b"", sentence)
 
 

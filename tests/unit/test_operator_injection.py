@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from choregos_contract.configuration import Configuration
-from choregos_contract.resources import EventBus
-from choregos_operator.bus_identity import bus_hash, servers
+from choregos_contract.event_bus import EventBus
+from choregos_operator.bus_identity import Place, bus_hash, place
 from choregos_operator.configured import configuration_hash
 from choregos_operator.injection import Injected, Refused, bus_of, inject
 from support.choreographies import event_bus
@@ -148,12 +148,28 @@ def test_a_container_that_names_the_publish_url_itself_keeps_it() -> None:
     assert answer.warnings == ()
 
 
+def test_every_container_gets_sigterm_only_after_the_drain_unless_it_has_a_hook_of_its_own() -> None:
+    own = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    started = {"postStart": {"exec": {"command": ["warm-up"]}}}
+    spec = injected(
+        pod(
+            container(),
+            container("started", lifecycle=started),
+            container("pauses", lifecycle=own),
+            initContainers=[container("mesh", restartPolicy="Always")],
+        )
+    ).pod["spec"]
+    until_drained = {"preStop": {"httpGet": {"path": "/drained", "port": 9481}}}
+    assert [each["lifecycle"] for each in spec["containers"]] == [until_drained, started | until_drained, own]
+    assert "lifecycle" not in spec["initContainers"][1]
+
+
 def test_the_pod_is_marked_with_what_it_was_told() -> None:
     metadata = injected(pod()).pod["metadata"]
     assert metadata["labels"]["choregos.dev/injected"] == "true"
     assert metadata["annotations"] == {
         "choregos.dev/bus": "default",
-        "choregos.dev/bus-hash": bus_hash(None, ["nats://nats.nats:4222"]),
+        "choregos.dev/bus-hash": bus_hash(None, Place(("nats://nats.nats:4222",))),
         "choregos.dev/configuration-hash": configuration_hash(CONFIGURATION),
     }
 
@@ -165,13 +181,13 @@ def test_a_pod_that_brings_its_ambassador_along_is_marked_with_where_that_connec
     copy = injected(pod(), bus=event_bus(servers=["nats://elsewhere:4222"])).pod
     copy["metadata"]["annotations"] = annotations
     marks = injected(copy).pod["metadata"]["annotations"]
-    assert marks["choregos.dev/bus-hash"] == bus_hash(None, ["nats://elsewhere:4222"])
+    assert marks["choregos.dev/bus-hash"] == bus_hash(None, Place(("nats://elsewhere:4222",)))
 
 
 def test_the_mark_is_what_the_controller_computes_of_the_same_bus() -> None:
     bus = event_bus(servers=["nats://b:4222", "nats://a:4222"], tls={"enabled": True}, stream={"prefix": "own"})
     marks = injected(pod(), bus=bus).pod["metadata"]["annotations"]
-    assert marks["choregos.dev/bus-hash"] == bus_hash(bus, servers(bus, ["nats://usual:4222"]))
+    assert marks["choregos.dev/bus-hash"] == bus_hash(bus, place(bus, ["nats://usual:4222"]))
 
 
 def test_a_mark_that_was_copied_from_another_pod_is_written_anew() -> None:
@@ -202,7 +218,9 @@ def test_other_ports_reach_everything_that_speaks_of_them() -> None:
     assert environment(found).items() >= wanted.items()
     assert found["ports"] == [{"name": "choregos-prom", "containerPort": 1981}]
     assert {found[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")} == {1981}
-    assert environment(answer.pod["spec"]["containers"][0]) == {"CHOREGOS_PUBLISH_URL": "http://127.0.0.1:1980"}
+    (told,) = answer.pod["spec"]["containers"]
+    assert environment(told) == {"CHOREGOS_PUBLISH_URL": "http://127.0.0.1:1980"}
+    assert told["lifecycle"]["preStop"]["httpGet"]["port"] == 1981
 
 
 def test_the_port_has_a_name_that_kubernetes_takes() -> None:
@@ -396,10 +414,20 @@ def test_a_publish_url_that_leads_elsewhere_is_warned_of() -> None:
     )
 
 
-@pytest.mark.parametrize(("field", "value"), [("handshakeFirst", True), ("serverName", "nats.example")])
-def test_what_ambassadors_do_not_act_on_yet_is_warned_of(field: str, value: object) -> None:
-    (sentence,) = injected(pod(), bus=event_bus(tls={field: value})).warnings
-    assert f"sets spec.tls.{field}, which ambassadors do not act on yet" in sentence
+def test_how_the_servers_of_the_bus_are_greeted_is_told_to_the_ambassador_and_marked_on_the_pod() -> None:
+    own = event_bus(servers=["tls://own:4222"], tls={"handshakeFirst": True, "serverName": "nats.example"})
+    answer = injected(pod(), bus=own)
+    variables = environment(answer.pod["spec"]["initContainers"][0])
+    assert variables["CHOREGOS_NATS_TLS_HANDSHAKE_FIRST"] == "true"
+    assert variables["CHOREGOS_NATS_TLS_SERVER_NAME"] == "nats.example"
+    assert answer.warnings == ()
+    expected = bus_hash(own, Place(("tls://own:4222",), True, "nats.example"))
+    assert answer.pod["metadata"]["annotations"]["choregos.dev/bus-hash"] == expected
+
+
+def test_the_name_in_the_certificate_of_the_operators_servers_is_no_buss_to_choose() -> None:
+    variables = environment(ambassador(pod(), bus=event_bus(tls={"serverName": "evil.example"})))
+    assert not any("TLS" in name for name in variables)
 
 
 def test_names_under_our_prefix_that_mean_nothing_are_warned_of() -> None:

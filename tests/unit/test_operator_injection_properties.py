@@ -28,10 +28,16 @@ variables = st.lists(
 )
 ports = st.lists(st.fixed_dictionaries({"containerPort": st.integers(8080, 8090)}), max_size=2)
 mounts = st.lists(st.fixed_dictionaries({"name": names, "mountPath": st.sampled_from(["/a", "/b"])}), max_size=2)
+hooks = st.fixed_dictionaries(
+    {}, optional={"preStop": st.none() | st.just({"sleep": {"seconds": 1}}), "postStart": st.just({})}
+)
+lifecycles = st.none() | hooks
 containers = st.builds(
     lambda name, fields: {"name": name, "image": "x", **fields},
     names,
-    st.fixed_dictionaries({}, optional={"env": st.none() | variables, "ports": ports, "volumeMounts": mounts}),
+    st.fixed_dictionaries(
+        {}, optional={"env": st.none() | variables, "ports": ports, "volumeMounts": mounts, "lifecycle": lifecycles}
+    ),
 )
 volumes = st.lists(st.fixed_dictionaries({"name": names, "emptyDir": st.just({})}), max_size=3)
 specs = st.fixed_dictionaries(

@@ -206,6 +206,23 @@ async def test_buses_that_fail_stand_in_nobodys_way(monkeypatch: pytest.MonkeyPa
     assert look.scopes[4] in HOSTILE, "what took too long is tried again"
 
 
+async def test_a_pass_that_is_cut_off_is_counted_and_one_that_is_ended_with_us_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passes, "LONGEST_LOOK", 0.05)
+    counted: list[int] = []
+    look = Looks()
+    look.silent = frozenset({"hostile"})
+    queue = Passes(look, ready=READY, cut_off=lambda: counted.append(len(look.scopes)))
+    queue.mark(SCOPE)
+    queue.mark(HOSTILE[0])
+    await look.until(2)
+    monkeypatch.setattr(passes, "LONGEST_LOOK", 3600)
+    await look.until(3)
+    await queue.close()
+    assert counted == [2]
+
+
 async def test_a_change_ends_a_long_backoff_and_is_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "FIRST_BACKOFF", 0.1)
     monkeypatch.setattr(passes, "LONGEST_BACKOFF", 3600)

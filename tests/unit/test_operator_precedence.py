@@ -3,8 +3,8 @@
 from typing import Any
 
 from choregos_contract.document import resource_of
+from choregos_contract.precedence import on_their_bus
 from choregos_contract.resources import Choreography
-from choregos_operator.controller.precedence import on_their_bus
 
 
 def choreography(name: str, bus: str, *services: str) -> Choreography:

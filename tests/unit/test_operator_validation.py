@@ -292,6 +292,15 @@ def test_a_reaction_that_another_choreography_claims_too_is_not_gone() -> None:
     assert told(reviewed(edited(orders(), _renamed_service), orders(), orders(name="twin", age=1, bus="b")), "unread")
 
 
+def test_a_bus_that_is_not_there_is_a_warning() -> None:
+    sentence = 'spec.bus: there is no EventBus "fast" in shop; apply it, or write `bus: default`'
+    assert reviewed(orders(bus="fast")) == Review(warnings=(sentence,))
+    assert reviewed(orders(bus="fast"), None, event_bus(name="fast")) == Review()
+    assert reviewed(orders(bus="fast"), None, event_bus(name="fast", servers=["nowhere"])) == Review(), "it is there"
+    assert sentence in reviewed(orders(bus="fast"), orders()).warnings
+    assert reviewed(orders()) == Review(), "the bus that needs no object"
+
+
 def test_a_move_to_another_bus_is_warned_of_once() -> None:
     review = reviewed(orders(bus="fast"), orders())
     assert len([warning for warning in review.warnings if "unread events" in warning]) == 1

@@ -9,19 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from choregos_contract.event_bus import EventBus, StreamSpec
 from choregos_contract.resources import (
     API_VERSION,
     EVENT_NAME,
     Choreography,
     Delivery,
     DeliveryOverrides,
-    EventBus,
     EventName,
     Label,
     Path,
     Reaction,
     Resource,
-    StreamSpec,
 )
 
 YAML_1_1_BOOLEANS = {"y", "yes", "n", "no", "true", "false", "on", "off"}

@@ -21,6 +21,8 @@ def test_every_setting_has_its_variable() -> None:
             "CHOREGOS_PUBLISH_PORT": "0",
             "CHOREGOS_PROBES_HOST": "127.0.0.1",
             "CHOREGOS_PROBES_PORT": "65535",
+            "CHOREGOS_NATS_TLS_HANDSHAKE_FIRST": "true",
+            "CHOREGOS_NATS_TLS_SERVER_NAME": "nats.example",
             "CHOREGOS_LOG_LEVEL": "debug",
             "CHOREGOS_LOG_EVENTS": "1",
         }
@@ -29,6 +31,8 @@ def test_every_setting_has_its_variable() -> None:
         config=LEAST["CHOREGOS_CONFIG"],
         nats_url=LEAST["CHOREGOS_NATS_URL"],
         nats_credentials="/etc/nats",
+        nats_tls_handshake_first=True,
+        nats_tls_server_name="nats.example",
         target_host="10.0.0.1",
         publish_host="0.0.0.0",
         publish_port=0,

@@ -10,7 +10,7 @@ from typing import Final
 from nats.aio.client import Client, RawCredentials
 from nats.errors import AuthorizationError
 
-from choregos_contract.resources import EventBus
+from choregos_contract.event_bus import EventBus
 from choregos_operator.bus import credentials
 from choregos_operator.bus.asker import CLOSE_WITHIN, Asker
 from choregos_operator.bus.credentials import Credentials

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from choregos_contract.resources import EventBus, Tls
+from choregos_contract.event_bus import EventBus, Tls
+from choregos_operator.bus_identity import server_name
 from choregos_operator.settings import Settings
 
 
@@ -34,10 +35,9 @@ def route(bus: EventBus | None, settings: Settings) -> Route:
     """Return the way to a bus; None stands for a bus without an object."""
     tls = bus.spec.tls if bus else Tls()
     if bus is None or not bus.spec.servers:
-        # The name in the certificate of the operator's servers is no bus's to choose.
         return Route(settings.servers, settings.nats_credentials, tls.enabled, tls.handshake_first)
     own = settings.nats_credentials and settings.nats_credentials / f"{bus.metadata.namespace}.{bus.metadata.name}"
-    return Route(bus.spec.servers, own, tls.enabled, tls.handshake_first, tls.server_name)
+    return Route(bus.spec.servers, own, tls.enabled, tls.handshake_first, server_name(bus))
 
 
 def _without_password(url: str) -> str:

@@ -58,7 +58,8 @@ async def _work(
     api, connections, observed, synced = Api(client), Connections(settings), Observed(), asyncio.Event()
     announcer, metrics = Announcer(api, identity), Metrics(registry)
     reconciler = Reconciler(settings, api, observed, announcer, metrics, connections=connections)
-    passes = Passes(reconciler.look, ready=synced, apart=observed.elsewhere)
+    cut_off = metrics.passes.labels("cut-off").inc
+    passes = Passes(reconciler.look, ready=synced, apart=observed.elsewhere, cut_off=cut_off)
     observed.tell(passes.mark)
     try:
         async with asyncio.TaskGroup() as group:

@@ -7,11 +7,11 @@ object, and of what was just written the mirror knows the version already.
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from choregos_contract.precedence import on_their_bus
 from choregos_contract.resources import DEFAULT_BUS, Choreography
 from choregos_operator.annotations import SERVICE_LABEL
 from choregos_operator.controller.labels_on_deployments import WORKLOADS
 from choregos_operator.controller.pods import Pod, of_interest, pod_of
-from choregos_operator.controller.precedence import on_their_bus
 from choregos_operator.kube import Body, Kind
 from choregos_operator.mirror import Key, Mirror
 from choregos_operator.store import Store

@@ -46,7 +46,7 @@ class Passes:
     """Runs `look` for every scope (namespace, bus) that is marked, as long as `ready` is set.
 
     What `look` returns is the seconds after which to look again, or None for when something changes. `apart` tells of the
-    scopes whose passes may be long, however well the last one went.
+    scopes whose passes may be long, however well the last one went. `cut_off` is told of a pass that takes too long.
     """
 
     def __init__(
@@ -55,10 +55,12 @@ class Passes:
         *,
         ready: asyncio.Event,
         apart: Callable[[Key], bool] = lambda _scope: False,
+        cut_off: Callable[[], None] = lambda: None,
     ) -> None:
         self._look = look
         self._ready = ready
         self._apart = apart
+        self._cut_off = cut_off
         self._scopes: dict[Key, _Scope] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -136,5 +138,6 @@ class Passes:
         except TimeoutError as error:
             if not clock.expired():
                 raise
+            self._cut_off()
             sentence = f"the pass took longer than {LONGEST_LOOK:g} s; what it has done stands, and the next goes on"
             raise ComeAgain(sentence) from error

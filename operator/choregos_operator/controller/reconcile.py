@@ -7,15 +7,17 @@ was written. Every step either stands or is done again by the next pass, so the 
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from choregos_operator.bus.connections import Connections
-from choregos_operator.bus_identity import bus_hash, servers
+from choregos_operator.bus_identity import bus_hash, place
 from choregos_operator.controller.ambassadors import Ambassadors, Standing, ambassadors
 from choregos_operator.controller.announcements import Announcer, evicted, not_declared, without_ambassador
 from choregos_operator.controller.api import Api, ApiError, Forbidden, NoNamespace, Refused
 from choregos_operator.controller.configuring import Configured, Configuring
 from choregos_operator.controller.eviction import Evictions
 from choregos_operator.controller.labels_on_deployments import mislabelled
+from choregos_operator.controller.latecomers import Latecomers
 from choregos_operator.controller.metrics import Metrics
 from choregos_operator.controller.nudge import farewells, nudge, nudges
 from choregos_operator.controller.observed import Observed
@@ -27,8 +29,8 @@ from choregos_operator.kube import Away
 from choregos_operator.mirror import Key
 from choregos_operator.settings import Settings
 
-SOON = 2.0
-"""Seconds after which ambassadors that are behind are looked at again."""
+SWEEP_DELAY: Final = 2.0
+"""Seconds beyond the moment at which an orphan may be swept."""
 
 
 class Reconciler:
@@ -50,6 +52,7 @@ class Reconciler:
         self._announcer = announcer
         self._metrics = metrics
         self._evictions = Evictions(api)
+        self._latecomers = Latecomers()
         self._wirer = Wirer(settings, connections)
         self._configuring = Configuring(api, observed)
         self._reporting = Reporting(api, observed, announcer, metrics, kept=timedelta(days=settings.orphan_ttl_days))
@@ -61,6 +64,7 @@ class Reconciler:
                 again = await self._pass(sight(self._observed, scope), datetime.now(UTC))
             except NoNamespace:
                 self._metrics.passes.labels("gone").inc()
+                self._latecomers.forget(scope)
                 return None  # so are the objects
             except (Away, ApiError) as error:
                 self._metrics.passes.labels("api-error").inc()
@@ -84,13 +88,14 @@ class Reconciler:
             raise ComeAgain(str(outcome.fault)) from outcome.fault
         if hindrances := [str(each) for each in (configured.undeleted, untold, unsaid) if each]:
             raise ApiError("; ".join(hindrances))
-        soon = SOON if standing.of(Standing.BEHIND) else None
+        behind = standing.of(Standing.BEHIND)
+        soon = self._latecomers.again(seen.scope, behind, configured.targets, outcome.loaded_by_pod, now)
         waits = (soon, paused, self._until_sweep(seen, outcome, now))
         return min((each for each in waits if each is not None), default=None)
 
     def _located(self, configured: Configured, seen: Sight) -> Configured:
         """Add where ambassadors should be connected, as far as it is known."""
-        where = "" if seen.obstacle else bus_hash(seen.bus, servers(seen.bus, self._settings.servers))
+        where = "" if seen.obstacle else bus_hash(seen.bus, place(seen.bus, self._settings.servers))
         targets = {service: replace(target, bus_hash=where) for service, target in configured.targets.items()}
         return replace(configured, targets=targets)
 
@@ -100,7 +105,7 @@ class Reconciler:
             return None
         kept = timedelta(days=self._settings.orphan_ttl_days)
         first = min(orphan.since for orphan in outcome.state.orphaned)
-        return max((first + kept - now).total_seconds(), 0.0) + SOON
+        return max((first + kept - now).total_seconds(), 0.0) + SWEEP_DELAY
 
     async def _nudge(self, seen: Sight, configured: Configured) -> ApiError | None:
         """Tell pods of their configuration; returns what kept it from them, which must not keep us from reporting."""

@@ -7,11 +7,13 @@ from functools import cached_property
 from choregos_contract.checks import check_together
 from choregos_contract.configuration import Configuration
 from choregos_contract.configure import bus_names, configurations
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, Severity
 from choregos_contract.names import BusNames
-from choregos_contract.resources import DEFAULT_BUS, Choreography, EventBus
+from choregos_contract.resources import Choreography
 from choregos_contract.wiring import Wanted, wanted
 from choregos_operator.bus.survey import Reaction
+from choregos_operator.bus_identity import no_such_bus
 from choregos_operator.configured import configmap_name
 from choregos_operator.controller.configmaps import Owner, document, owner_of, services_named
 from choregos_operator.controller.moved import moved
@@ -64,10 +66,8 @@ class Sight:
     @cached_property
     def obstacle(self) -> str:
         """Why nothing can be wired, in a sentence with the mend; empty if it can."""
-        if self.stored_bus is None and self.bus_name != DEFAULT_BUS:
-            return (
-                f'there is no EventBus "{self.bus_name}" in {self.namespace}; apply it, or write `bus: {DEFAULT_BUS}`'
-            )
+        if self.stored_bus is None and (missing := no_such_bus(self.bus_name, self.namespace)):
+            return missing
         if self.stored_bus is not None and self.stored_bus.bus is None:
             wrong = "; ".join(f"{each.place}: {each.message}" for each in self.stored_bus.findings)
             return f"the EventBus {self.bus_name} cannot be read ({wrong}); mend it"

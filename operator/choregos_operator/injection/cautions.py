@@ -7,7 +7,6 @@ from typing import Final
 from choregos_contract.configuration import Configuration
 from choregos_contract.findings import closest
 from choregos_contract.quantities import format_duration
-from choregos_contract.resources import EventBus
 from choregos_operator.annotations import BUS, Tuning, annotation
 from choregos_operator.injection.container import PUBLISH_URL, publish_url
 from choregos_operator.injection.pod import Manifest, containers, items, spec
@@ -19,14 +18,11 @@ DRAIN_MARGIN: Final = 5
 """Seconds that a drain takes beyond the longest request: to store replies, acknowledge, hand back what arrived."""
 
 
-def cautions(
-    pod: Manifest, tuning: Tuning, configuration: Configuration | None, *, bus: EventBus | None, bus_name: str
-) -> tuple[str, ...]:
+def cautions(pod: Manifest, tuning: Tuning, configuration: Configuration | None, bus_name: str) -> tuple[str, ...]:
     """Return a sentence for each surprise. `bus_name` is the one that the ambassador connects to; it may have no object."""
     return (
         *_grace(pod, configuration),
         *_other_bus(configuration, bus_name),
-        *_tls(bus),
         *_network(pod, tuning),
         *_quality_of_service(pod, tuning),
         *_other_url(pod, tuning),
@@ -60,14 +56,6 @@ def _other_bus(configuration: Configuration | None, bus_name: str) -> Iterator[s
             f'metadata.annotations["{BUS}"] is "{bus_name}", but the Choreography has {configuration.service} on the bus'
             f' "{configuration.bus.bus}"; remove the annotation'
         )
-
-
-def _tls(bus: EventBus | None) -> Iterator[str]:
-    if bus is None:
-        return
-    asked = {"handshakeFirst": bus.spec.tls.handshake_first, "serverName": bus.spec.tls.server_name}
-    for name in (each for each, value in asked.items() if value):
-        yield f"the EventBus {bus.metadata.name} sets spec.tls.{name}, which ambassadors do not act on yet"
 
 
 def _network(pod: Manifest, tuning: Tuning) -> Iterator[str]:

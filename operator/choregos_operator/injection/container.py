@@ -7,7 +7,8 @@ pod completes in spite of it (Kubernetes 1.29 or later).
 from typing import Any, Final
 
 from choregos_operator.annotations import Tuning
-from choregos_operator.injection.pod import CONTAINER, NATS_URL, Manifest, spec
+from choregos_operator.bus_identity import Place
+from choregos_operator.injection.pod import CONTAINER, HANDSHAKE_FIRST, NATS_URL, SERVER_NAME, Manifest, spec
 from choregos_operator.injection.volumes import CONFIGURATION_FILE, CREDENTIALS_PATH, mounts
 
 METRICS_PORT: Final = "choregos-prom"
@@ -31,13 +32,18 @@ def publish_url(tuning: Tuning) -> str:
     return f"http://127.0.0.1:{tuning.publish_port}"
 
 
-def ambassador(pod: Manifest, tuning: Tuning, *, image: str, nats_url: str) -> dict[str, Any]:
+def until_drained(tuning: Tuning) -> dict[str, Any]:
+    """Return the hook that keeps a container from SIGTERM until its ambassador sends it no more; the kubelet calls it."""
+    return {"httpGet": {"path": "/drained", "port": tuning.probes_port}}
+
+
+def ambassador(pod: Manifest, tuning: Tuning, *, image: str, where: Place) -> dict[str, Any]:
     """Return the container for this pod. Its command is the image's."""
     return {
         "name": CONTAINER,
         "image": tuning.image or image,
         "restartPolicy": "Always",
-        "env": _environment(tuning, nats_url),
+        "env": _environment(tuning, where),
         "ports": [{"name": METRICS_PORT, "containerPort": tuning.probes_port}],
         **_probes(tuning.probes_port),
         "lifecycle": {"preStop": {"exec": {"command": list(DRAIN)}}},
@@ -48,21 +54,24 @@ def ambassador(pod: Manifest, tuning: Tuning, *, image: str, nats_url: str) -> d
     }
 
 
-def _environment(tuning: Tuning, nats_url: str) -> list[dict[str, Any]]:
+def _environment(tuning: Tuning, where: Place) -> list[dict[str, Any]]:
     """Say what the ambassador cannot do without, and what differs from its defaults."""
     usual = Tuning()
     always = {
         "CHOREGOS_CONFIG": CONFIGURATION_FILE,
-        NATS_URL: nats_url,
+        NATS_URL: ",".join(where.servers),
         "CHOREGOS_NATS_CREDENTIALS": CREDENTIALS_PATH,
     }
+    greeting = {HANDSHAKE_FIRST: "true"} if where.handshake_first else {}
+    if where.server_name:
+        greeting[SERVER_NAME] = where.server_name
     tuned = {
         f"CHOREGOS_{field.upper()}": str(getattr(tuning, field)).lower()
         for field in ("publish_port", "probes_port", "log_level", "log_events", "log_answers")
         if getattr(tuning, field) != getattr(usual, field)
     }
     pod = {"name": "CHOREGOS_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    return [*({"name": name, "value": value} for name, value in (always | tuned).items()), pod]
+    return [*({"name": name, "value": value} for name, value in (always | greeting | tuned).items()), pod]
 
 
 def _probes(port: int) -> dict[str, Any]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from choregos_contract.configuration import Configuration
-from choregos_contract.resources import DEFAULT_BUS, EventBus
+from choregos_contract.event_bus import EventBus
+from choregos_contract.resources import DEFAULT_BUS
 from choregos_operator import annotations
 from choregos_operator.annotations import Reading, Tuning
-from choregos_operator.bus_identity import bus_hash, servers
+from choregos_operator.bus_identity import bus_hash, place
 from choregos_operator.configured import configuration_hash
 from choregos_operator.injection import pod as manifest
 from choregos_operator.injection.cautions import cautions, undeclared
-from choregos_operator.injection.container import PUBLISH_URL, ambassador, publish_url
+from choregos_operator.injection.container import PUBLISH_URL, ambassador, publish_url, until_drained
 from choregos_operator.injection.pod import CONTAINER, LISTS, Manifest
 from choregos_operator.injection.refusals import label_refusal, refusals
 from choregos_operator.injection.settings import InjectionSettings
@@ -77,19 +78,20 @@ def inject(
     bus_name = bus_of(pod, configuration, frozen_bus)
     warnings = (
         *(() if configuration or frozen_bus else (undeclared(service, known_services),)),
-        *cautions(pod, reading.tuning, configuration, bus=bus, bus_name=bus_name),
+        *cautions(pod, reading.tuning, configuration, bus_name),
         *annotations.unknown_labels(manifest.labels(pod)),
         *reading.warnings,
     )
-    container = ambassador(pod, reading.tuning, image=settings.image, nats_url=",".join(servers(bus, settings.servers)))
+    container = ambassador(pod, reading.tuning, image=settings.image, where=place(bus, settings.servers))
     marks = {annotations.BUS: bus_name}
     if configuration:
         marks[annotations.CONFIGURATION_HASH] = configuration_hash(configuration)
     after = deepcopy(dict(pod))
     _add_container(after, container)
-    marks[annotations.BUS_HASH] = bus_hash(bus, manifest.servers_of_ambassador(after))
+    marks[annotations.BUS_HASH] = bus_hash(bus, manifest.place_of_ambassador(after))
     _add_volumes(after, volumes(service, bus_name))
     _add_publish_url(after, reading.tuning)
+    _add_hooks(after, reading.tuning)
     _mark(after, marks)
     return Injected(after, warnings)
 
@@ -125,6 +127,14 @@ def _add_publish_url(pod: dict[str, Any], tuning: Tuning) -> None:
                 variables = _list(container, "env")
                 if not any(each.get("name") == PUBLISH_URL for each in variables):
                     variables.insert(0, {"name": PUBLISH_URL, "value": publish_url(tuning)})
+
+
+def _add_hooks(pod: dict[str, Any], tuning: Tuning) -> None:
+    """Have every container end after the drain, unless it has a hook of its own. Init containers have SIGTERM late anyway."""
+    for container in pod["spec"].get("containers") or ():
+        lifecycle = container.get("lifecycle") or {}
+        if not lifecycle.get("preStop"):
+            container["lifecycle"] = {**lifecycle, "preStop": until_drained(tuning)}
 
 
 def _mark(pod: dict[str, Any], marks: Mapping[str, str]) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from choregos_operator.annotations import INJECTED, INJECTED_LABEL
+from choregos_operator.bus_identity import Place
 
 CONTAINER: Final = "choregos-ambassador"
 """Name of the ambassador's container."""
 NATS_URL: Final = "CHOREGOS_NATS_URL"
 """Variable of the ambassador that names its servers."""
+HANDSHAKE_FIRST: Final = "CHOREGOS_NATS_TLS_HANDSHAKE_FIRST"
+SERVER_NAME: Final = "CHOREGOS_NATS_TLS_SERVER_NAME"
 LISTS: Final = ("initContainers", "containers")
 """The fields of a pod's spec that hold containers, in the order in which these start."""
 
@@ -41,12 +44,12 @@ def containers(pod: Manifest) -> Iterator[Manifest]:
         yield from (each for each in items(spec(pod), field) if each.get("name") != CONTAINER)
 
 
-def servers_of_ambassador(pod: Manifest) -> tuple[str, ...]:
-    """Return the servers that a pod's ambassador connects to, which a pod that is a copy has brought along."""
+def place_of_ambassador(pod: Manifest) -> Place:
+    """Return where a pod's ambassador connects, which a pod that is a copy has brought along."""
     ambassadors = (each for each in items(spec(pod), "initContainers") if each.get("name") == CONTAINER)
-    variables = (each for ambassador in ambassadors for each in items(ambassador, "env"))
-    urls = next((each.get("value") or "" for each in variables if each.get("name") == NATS_URL), "")
-    return tuple(url.strip() for url in urls.split(",") if url.strip())
+    variables = {each.get("name"): each.get("value") or "" for one in ambassadors for each in items(one, "env")}
+    urls = tuple(url.strip() for url in variables.get(NATS_URL, "").split(",") if url.strip())
+    return Place(urls, variables.get(HANDSHAKE_FIRST) == "true", variables.get(SERVER_NAME) or None)
 
 
 def injected(pod: Manifest) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from choregos_contract.event_bus import EventBus, StreamSpec
 from choregos_contract.findings import DocumentPath, Finding, finding
 from choregos_contract.quantities import format_duration, format_size
-from choregos_contract.resources import Choreography, EventBus, StreamSpec
+from choregos_contract.resources import Choreography
 from choregos_contract.wiring import moment
 
 _IDENTITY: Final = ("prefix", "partitions", "shards", "storage")

@@ -1,4 +1,4 @@
-"""What the other choreographies of the namespace make of a candidate, and what it does to them: warnings only.
+"""What the bus and the other choreographies of the namespace make of a candidate, and what it does to them: warnings only.
 
 Only what concerns the candidate is looked at, so that an admission among hundreds of choreographies stays cheap.
 """
@@ -8,6 +8,15 @@ from collections.abc import Iterator, Sequence
 from choregos_contract.graph import graph_of
 from choregos_contract.neighbours import collisions
 from choregos_contract.resources import Choreography
+from choregos_operator.bus_identity import no_such_bus
+from choregos_operator.store import Store
+
+
+def without_bus(candidate: Choreography, store: Store) -> Iterator[str]:
+    """Yield that the bus of a choreography is not there: nothing of it is wired until then."""
+    namespace, bus = candidate.metadata.namespace, candidate.spec.bus
+    if store.stored_bus(namespace, bus) is None and (missing := no_such_bus(bus, namespace)):
+        yield f"spec.bus: {missing}"
 
 
 def upon_others(

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from choregos_contract.checks import check, check_beside
 from choregos_contract.document import resource_of
+from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, Severity
-from choregos_contract.resources import IGNORE_ANNOTATION, Choreography, EventBus
+from choregos_contract.resources import IGNORE_ANNOTATION, Choreography
 from choregos_operator.store import Store, Stored
 from choregos_operator.webhook import edits, ratchet, surroundings
 from choregos_operator.webhook.admission import Answer, Cause, Refusal, Request
@@ -127,6 +128,7 @@ def _warnings_of_choreography(
     elders = [choreography for older, choreography in others if older]
     younger = [choreography for older, choreography in others if not older]
     yield from (_told(each) for each in (*after.findings, *check_beside(new, elders, [*elders, new, *younger])))
+    yield from surroundings.without_bus(new, store)
     yield from surroundings.upon_others(old, new, elders, younger)
 
 
