@@ -12,6 +12,12 @@ from pathlib import Path
 
 from custom_resources.definitions import choreographies, event_buses
 from reference_pages.annotations import annotations
+from reference_pages.chart_definitions import chart_definition
+from reference_pages.chart_rights import chart_rights
+from reference_pages.chart_schema import chart_schema
+from reference_pages.chart_snapshot import chart_snapshot
+from reference_pages.chart_values import chart_values_page
+from reference_pages.checks import checks
 from reference_pages.choreography import choreography
 from reference_pages.conditions import conditions
 from reference_pages.dead_letters import dead_letters
@@ -19,7 +25,7 @@ from reference_pages.graphs import graph
 from reference_pages.headers import headers
 from reference_pages.limits import limits
 from reference_pages.lint_codes import lint_codes
-from reference_pages.logs import logs
+from reference_pages.logs import logs, operator_logs
 from reference_pages.metrics import metrics
 from reference_pages.nats_permissions import nats_permissions
 from reference_pages.operator_metrics import operator_metrics
@@ -34,11 +40,13 @@ from reference_pages.wire import wire
 DOCS = Path(__file__).resolve().parent
 REFERENCE = DOCS / "reference"
 CRDS = DOCS.parent / "crds"
+CHART = DOCS.parent / "charts" / "choregos"
 ORDERS = DOCS / "guides" / "snippets" / "orders"
 
 PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
     (DOCS / "lint-codes.md", lint_codes),
     (REFERENCE / "choreography.md", choreography),
+    (REFERENCE / "checks.md", checks),
     (REFERENCE / "verdicts.md", verdicts),
     (REFERENCE / "dead-letters.md", dead_letters),
     (REFERENCE / "headers.md", headers),
@@ -52,11 +60,19 @@ PAGES: tuple[tuple[Path, Callable[[], str]], ...] = (
     (REFERENCE / "metrics.md", metrics),
     (REFERENCE / "operator-metrics.md", operator_metrics),
     (REFERENCE / "logs.md", logs),
+    (REFERENCE / "operator-logs.md", operator_logs),
     (REFERENCE / "wire.md", wire),
     (DOCS / "guides" / "nats-permissions.md", nats_permissions),
     (CRDS / "choregos.dev_choreographies.yaml", choreographies),
     (CRDS / "choregos.dev_eventbuses.yaml", event_buses),
     (DOCS / "guides" / "snippets" / "kubernetes" / "release.yaml", release),
+    (REFERENCE / "chart-values.md", chart_values_page),
+    (CHART / "values.schema.json", chart_schema),
+    (CHART / "templates" / "rbac.yaml", chart_rights),
+    (CHART / "templates" / "crds" / "choreographies.yaml", partial(chart_definition, choreographies)),
+    (CHART / "templates" / "crds" / "eventbuses.yaml", partial(chart_definition, event_buses)),
+    # Of the templates above, as they are on the disk by then.
+    (CHART.parents[1] / "tests" / "unit" / "snapshots" / "chart.yaml", chart_snapshot),
     (ORDERS / "graph.mmd", partial(graph, ORDERS / "choreography.yaml")),
 )
 

@@ -10,7 +10,7 @@ from choregos_ambassador import admission, publish_api
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
-from choregos_ambassador.probes import Probes
+from choregos_ambassador.probes import DRAINED_WITHIN, Probes
 from choregos_ambassador.publish_api import HEADROOM, RECONNECT_WITHIN, REQUEST_LIMIT, SETTLING, PublishApi
 from choregos_ambassador.settings import Settings
 from choregos_contract.quantities import format_duration, format_size
@@ -32,6 +32,8 @@ _PROBES = {
     "GET /readyz": "200 once the publish API listens. NATS, the service and the configuration do not matter here: this decides "
     "whether the pod serves its own clients",
     "GET /metrics": "[metrics](metrics.md) for Prometheus",
+    "GET /drained": "waits for a drain, which it does not start, and answers 200 when no event is in hand: what the `preStop` hook "
+    f"of the pod's other containers asks for, so that SIGTERM waits for it; 503 after {format_duration(DRAINED_WITHIN)}",
 }
 
 
