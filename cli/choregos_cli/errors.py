@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     REFUSED = 1
     MISUSED = 2
     UNREACHABLE = 3
+    CHANGES = 4
     DEFECT = 70
     INTERRUPTED = 130
 

@@ -18,16 +18,18 @@ from typer.core import TyperGroup
 from choregos_cli.console import complaints, print_error
 from choregos_cli.errors import CommandError, ExitCode
 
-COMMANDS: Final = ("up", "lint", "graph", "explain", "publish", "invoke", "ambassador")
+PROGRAM: Final = "choregos"
+COMMANDS: Final = ("up", "lint", "graph", "explain", "publish", "invoke", "ambassador", "check", "plan", "status")
 
 _HELP: Final = """Event choreography for services that stay plain HTTP servers.
 
 \b
 Exit codes:
   0    fine
-  1    a finding is an error, or the event was refused
+  1    a finding is an error, a check failed, or the event was refused
   2    the command line is wrong, or an input cannot be read
   3    the bus or the service could not be reached
+  4    the plan holds changes, and --exit-code was given
   70   a defect in choregos itself
   130  interrupted
 
@@ -67,10 +69,10 @@ def _root(
     """Hold the options that stand before the command."""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], program: str = PROGRAM) -> int:
     """Run one command line, the program's name left out, and return its exit code."""
     try:
-        ended = typer.main.get_command(app).main(arguments, prog_name="choregos", standalone_mode=False)
+        ended = typer.main.get_command(app).main(arguments, prog_name=program, standalone_mode=False)
     except CommandError as error:
         return _failed(error.what, error.hint, error.code)
     except typer.TyperException as error:
@@ -86,6 +88,11 @@ def main(arguments: Sequence[str]) -> int:
 def run() -> NoReturn:
     """Run the command line of this process; never returns."""
     sys.exit(main(sys.argv[1:]))
+
+
+def run_plugin() -> NoReturn:
+    """The same for `kubectl-choregos`, which kubectl runs as `kubectl choregos`."""
+    sys.exit(main(sys.argv[1:], f"kubectl {PROGRAM}"))
 
 
 def _failed(what: str, hint: str, code: ExitCode) -> ExitCode:
