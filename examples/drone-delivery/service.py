@@ -69,7 +69,11 @@ def faults() -> Middleware:
 
 
 def serve(routes: web.RouteTableDef) -> None:
-    """Serve on 127.0.0.1:PORT until SIGTERM or SIGINT, then let running requests finish."""
+    """Serve on HOST:PORT until SIGTERM or SIGINT, then let running requests finish.
+
+    HOST is 127.0.0.1 by default, where the ambassador finds the service; clients from elsewhere need more than that.
+    """
     app = web.Application(middlewares=[faults()])
     app.add_routes(routes)
-    web.run_app(app, host="127.0.0.1", port=int(setting("PORT", most=65535)), print=None)
+    host = os.environ.get("HOST", "127.0.0.1")
+    web.run_app(app, host=host, port=int(setting("PORT", most=65535)), print=None)
