@@ -11,8 +11,9 @@ from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.flow import MAX_LAG
 from choregos_cli.checks.reading import read_facts
 from choregos_cli.checks.report import as_json, count, lines_of, show
-from choregos_cli.cluster_bus import Given
-from choregos_cli.cluster_options import (
+from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.kubectl import Kubectl
+from choregos_cli.cluster.options import (
     AllNamespaces,
     Context,
     Kubeconfig,
@@ -24,7 +25,6 @@ from choregos_cli.cluster_options import (
 from choregos_cli.console import output, print_json
 from choregos_cli.errors import ExitCode, MisuseError, UnreachableError
 from choregos_cli.interrupts import run_interruptible
-from choregos_cli.kubectl import Kubectl
 from choregos_contract.quantities import DurationError, parse_duration
 
 _AGAIN: Final = 2.0

@@ -4,30 +4,30 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from choregos_cli import cluster_options
+from choregos_cli.cluster import options
 from choregos_cli.console import complaints, output, print_json
 from choregos_cli.documents import Examined, examine
 from choregos_cli.errors import ExitCode, MisuseError
 from choregos_cli.interrupts import run_interruptible
 from choregos_cli.lint import as_json as findings_as_json
 from choregos_cli.lint import show as show_findings
-from choregos_cli.plan_made import Asking, Plan, make
-from choregos_cli.plan_report import as_json, show
+from choregos_cli.planning.made import Asking, Plan, make
+from choregos_cli.planning.report import as_json, show
 
 
 def command(
     files: Annotated[list[str], typer.Argument(help="Files, directories, or `-` for stdin.", metavar="FILE...")],
     *,
-    namespace: cluster_options.Namespace = None,
+    namespace: options.Namespace = None,
     output_: Annotated[
         Literal["text", "json"], typer.Option("--output", "-o", help="For people, or one JSON document.")
     ] = "text",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Leave with 4 if there are changes.")] = False,
-    kubeconfig: cluster_options.Kubeconfig = None,
-    context: cluster_options.Context = None,
-    nats: cluster_options.Nats = None,
-    nats_credentials: cluster_options.NatsCredentials = None,
-    release_namespace: cluster_options.ReleaseNamespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    nats: options.Nats = None,
+    nats_credentials: options.NatsCredentials = None,
+    release_namespace: options.ReleaseNamespace = None,
 ) -> int:
     """Tell what `kubectl apply` of choreographies and buses would change, and apply nothing.
 
@@ -39,8 +39,8 @@ def command(
         return _unsound(examined, json_=output_ == "json")
     if not examined.choreographies and not examined.buses:
         raise MisuseError("there is no choreography and no bus to plan for", "name a file that holds one")
-    kubectl = cluster_options.kubectl(kubeconfig, context)
-    asking = Asking(kubectl, cluster_options.given(nats, nats_credentials, release_namespace), namespace)
+    kubectl = options.kubectl(kubeconfig, context)
+    asking = Asking(kubectl, options.given(nats, nats_credentials, release_namespace), namespace)
     made: list[Plan] = []
 
     async def work() -> None:

@@ -9,15 +9,15 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.live import Live
 
-from choregos_cli import cluster_options
-from choregos_cli.cluster_bus import Given
+from choregos_cli.cluster import options
+from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.kubectl import Kubectl
 from choregos_cli.console import output, print_json
 from choregos_cli.errors import ExitCode, MisuseError, RefusedError, UnreachableError
 from choregos_cli.interrupts import run_interruptible
-from choregos_cli.kubectl import Kubectl
-from choregos_cli.status_figures import Seen, Shown, figures
-from choregos_cli.status_look import Looker
-from choregos_cli.status_report import as_json, text
+from choregos_cli.live.figures import Seen, Shown, figures
+from choregos_cli.live.look import Looker
+from choregos_cli.live.report import as_json, text
 from choregos_contract.findings import closest
 
 EVERY: Final = 2.0
@@ -31,18 +31,18 @@ def command(
         list[str] | None, typer.Argument(help="Names; all if left out.", metavar="CHOREOGRAPHY")
     ] = None,
     *,
-    namespace: cluster_options.Namespace = None,
-    all_namespaces: cluster_options.AllNamespaces = False,
+    namespace: options.Namespace = None,
+    all_namespaces: options.AllNamespaces = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every 2 s, until Ctrl-C.")] = False,
     rate: Annotated[bool, typer.Option("--rate", help="Look twice, 2 s apart, and tell the rates.")] = False,
     output_: Annotated[
         Literal["text", "json"], typer.Option("--output", "-o", help="For people, or one JSON document a look.")
     ] = "text",
-    kubeconfig: cluster_options.Kubeconfig = None,
-    context: cluster_options.Context = None,
-    nats: cluster_options.Nats = None,
-    nats_credentials: cluster_options.NatsCredentials = None,
-    release_namespace: cluster_options.ReleaseNamespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    nats: options.Nats = None,
+    nats_credentials: options.NatsCredentials = None,
+    release_namespace: options.ReleaseNamespace = None,
 ) -> int:
     """Show live figures of choreographies: what waits, what is out for delivery, what failed, who serves.
 
@@ -52,8 +52,8 @@ def command(
     if namespace and all_namespaces:
         raise MisuseError("--namespace and --all-namespaces contradict each other", "leave one of the two out")
     showing = _Showing(
-        cluster_options.kubectl(kubeconfig, context),
-        cluster_options.given(nats, nats_credentials, release_namespace),
+        options.kubectl(kubeconfig, context),
+        options.given(nats, nats_credentials, release_namespace),
         choreographies or [],
         json=output_ == "json",
     )

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from choregos_cli.cluster_bus import Given, JetStreamOff, cluster_bus
-from choregos_cli.errors import CommandError, UnreachableError
-from choregos_cli.kinds import CHOREOGRAPHIES, CONFIG_MAPS, PODS, SECRETS
-from choregos_cli.kubectl import Kubectl, Right
-from choregos_cli.kubectl_complaints import (
+from choregos_cli.cluster.bus import Given, JetStreamOff, cluster_bus
+from choregos_cli.cluster.complaints import (
     ClusterUnreachable,
     ForbiddenError,
     KubeconfigError,
     KubernetesRefused,
     NotInstalledError,
 )
-from choregos_cli.port_forward import forwarded
+from choregos_cli.cluster.kinds import CHOREOGRAPHIES, CONFIG_MAPS, PODS, SECRETS
+from choregos_cli.cluster.kubectl import Kubectl, Right
+from choregos_cli.cluster.port_forward import forwarded
+from choregos_cli.errors import CommandError, UnreachableError
 from choregos_cli.ports import free_port
 from support import binaries, crds
 from support.certificates import Authority
@@ -142,7 +142,7 @@ def test_without_kubectl_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 async def test_a_kubectl_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tmp_path / "pid"
     hanging = _script(tmp_path, f"import os, time\nopen({str(record)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
-    monkeypatch.setattr("choregos_cli.kubectl.PATIENCE", 2.0)
+    monkeypatch.setattr("choregos_cli.cluster.kubectl.PATIENCE", 2.0)
 
     with pytest.raises(ClusterUnreachable, match="kubectl could not ask for the version within 2 s"):
         await Kubectl(str(hanging)).version()

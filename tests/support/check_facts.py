@@ -7,12 +7,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from choregos_cli.bus_survey import BusSurvey, DurableState, Reaction, StreamState
 from choregos_cli.checks.facts import BusFacts, Facts, Trial
-from choregos_cli.controller_settings import Component
-from choregos_cli.kubectl import Right
-from choregos_cli.kubectl_complaints import KubernetesRefused
-from choregos_cli.running_ambassadors import RunningAmbassador
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.complaints import KubernetesRefused
+from choregos_cli.cluster.controller_settings import Component
+from choregos_cli.cluster.kubectl import Right
+from choregos_cli.cluster.survey import BusSurvey, DurableState, Reaction, StreamState
 from choregos_contract.names import BusNames
 from choregos_contract.plan import Existing
 from choregos_contract.wiring import ORPHANED, OURS, wanted

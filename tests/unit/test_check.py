@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from choregos_cli.bus_survey import BusSurvey, Reaction
 from choregos_cli.checks.catalogue import CATALOGUE, Level, Line
 from choregos_cli.checks.facts import AwayBus, Facts, Trial
 from choregos_cli.checks.lines import MOST_LINES, Unknown
 from choregos_cli.checks.report import as_json, lines_of, signs_for
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.complaints import KubernetesRefused
+from choregos_cli.cluster.kubectl import Right
+from choregos_cli.cluster.survey import BusSurvey, Reaction
 from choregos_cli.errors import UnreachableError
-from choregos_cli.kubectl import Right
-from choregos_cli.kubectl_complaints import KubernetesRefused
 from choregos_cli.main import main
-from choregos_cli.running_ambassadors import RunningAmbassador
 from choregos_contract.plan import Create, Refuse, Update
 from choregos_operator.certificates.issue import Terms, new_authority
 from choregos_operator.settings import Settings

@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from choregos_cli.checks.account_rights import wanted_rights
 from choregos_cli.checks.certificate import certificates
 from choregos_cli.checks.trials import CHOREOGRAPHY, ERROR, NAME, POD
-from choregos_cli.controller_settings import Component
+from choregos_cli.cluster.complaints import complaint
+from choregos_cli.cluster.controller_settings import Component
+from choregos_cli.cluster.kubectl import Right
+from choregos_cli.cluster.server_address import server
 from choregos_cli.errors import ExitCode
-from choregos_cli.kubectl import Right
-from choregos_cli.kubectl_complaints import complaint
 from choregos_cli.main import main
-from choregos_cli.server_address import server
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
 from choregos_contract.findings import Severity

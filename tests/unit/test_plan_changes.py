@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choregos_cli.bus_survey import BusSurvey, DurableState
-from choregos_cli.bus_survey import Reaction as Key
-from choregos_cli.plan_changes import Change, Sign, What, changes, to_be_counted
-from choregos_cli.plan_fate import Live, Wiring
-from choregos_cli.plan_prose import sentences
-from choregos_cli.scene import Scene, applied, scene
-from choregos_cli.service_pods import ServicePods
+from choregos_cli.cluster.pods import ServicePods
+from choregos_cli.cluster.scene import Scene, applied, scene
+from choregos_cli.cluster.survey import BusSurvey, DurableState
+from choregos_cli.cluster.survey import Reaction as Key
+from choregos_cli.planning.changes import Change, Sign, What, changes, to_be_counted
+from choregos_cli.planning.fate import Live, Wiring
+from choregos_cli.planning.prose import sentences
 from choregos_contract.plan import Existing
 from choregos_contract.resources import Choreography
 from support.choreographies import choreography, event_bus

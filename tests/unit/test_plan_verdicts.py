@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from choregos_cli.errors import MisuseError
-from choregos_cli.plan_verdicts import Given, given_in, told
+from choregos_cli.planning.verdicts import Given, given_in, told
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
 from choregos_contract.resources import Choreography

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from choregos_cli.bus_survey import BusSurvey, DurableState, StreamState
-from choregos_cli.bus_survey import Reaction as Key
-from choregos_cli.running_ambassadors import RunningAmbassador
-from choregos_cli.scene import Scene, scene
-from choregos_cli.service_pods import ServicePods, pods_by_service
-from choregos_cli.status_figures import Entry, Seen, SeenBus, Shown, figures
-from choregos_cli.status_report import as_json, text
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.pods import ServicePods, pods_by_service
+from choregos_cli.cluster.scene import Scene, scene
+from choregos_cli.cluster.survey import BusSurvey, DurableState, StreamState
+from choregos_cli.cluster.survey import Reaction as Key
+from choregos_cli.live.figures import Entry, Seen, SeenBus, Shown, figures
+from choregos_cli.live.report import as_json, text
 from choregos_contract.plan import Existing
 from support.choreographies import choreography
 

@@ -5,9 +5,9 @@ A test compares this with the roles that a release brings.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from choregos_cli.controller_settings import Component
-from choregos_cli.kinds import OUR_GROUP
-from choregos_cli.kubectl import Right
+from choregos_cli.cluster.controller_settings import Component
+from choregos_cli.cluster.kinds import OUR_GROUP
+from choregos_cli.cluster.kubectl import Right
 
 _ADMISSION = "admissionregistration.k8s.io"
 _KINDS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")

@@ -6,7 +6,7 @@ from typing import Final
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import Facts
 from choregos_cli.checks.lines import Fault, Unknown, counted, judged
-from choregos_cli.kubectl import Object
+from choregos_cli.cluster.kubectl import Object
 
 READY: Final = "Ready"
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from choregos_cli.bus_survey import BusSurvey, Reaction
 from choregos_cli.checks.lines import Unknown
-from choregos_cli.controller_settings import Component
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.complaints import KubernetesRefused
+from choregos_cli.cluster.controller_settings import Component
+from choregos_cli.cluster.kubectl import Object, Right
+from choregos_cli.cluster.survey import BusSurvey, Reaction
 from choregos_cli.errors import CommandError
-from choregos_cli.kubectl import Object, Right
-from choregos_cli.kubectl_complaints import KubernetesRefused
-from choregos_cli.running_ambassadors import RunningAmbassador
 from choregos_contract.names import BusNames
 from choregos_contract.plan import Step
 from choregos_contract.wiring import Wanted

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from choregos_cli.bus_survey import DurableState
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import BusFacts, Facts
 from choregos_cli.checks.lines import Fault, counted, judged
 from choregos_cli.checks.nats import survey_of
+from choregos_cli.cluster.survey import DurableState
 from choregos_contract.quantities import format_duration
 
 MAX_LAG: Final = 1000

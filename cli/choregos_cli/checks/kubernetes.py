@@ -6,7 +6,7 @@ from typing import Final
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import Facts
 from choregos_cli.checks.lines import Fault, judged
-from choregos_cli.kubectl import Right
+from choregos_cli.cluster.kubectl import Right
 from choregos_contract.wiring import version
 
 OLDEST: Final = (1, 29)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from choregos_cli.bus_survey import BusSurvey
 from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.facts import AwayBus, BusFacts, Facts
 from choregos_cli.checks.lines import Fault, Unknown, judged, named
+from choregos_cli.cluster.survey import BusSurvey
 from choregos_contract.plan import OLDEST_SERVER, Create, Refuse, Update
 from choregos_contract.wiring import Durable, Stream, version
 

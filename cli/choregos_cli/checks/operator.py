@@ -8,8 +8,8 @@ from typing import Final
 from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.facts import Facts
 from choregos_cli.checks.lines import Fault, judged, named
-from choregos_cli.controller_settings import COMPONENT, Component
-from choregos_cli.kubectl import Object, Right
+from choregos_cli.cluster.controller_settings import COMPONENT, Component
+from choregos_cli.cluster.kubectl import Object, Right
 
 BOTH: Final = ("controller", "webhook")
 _LEASE_SECONDS: Final = 30

@@ -7,8 +7,8 @@ from typing import Any, Final
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import BusFacts, Facts
 from choregos_cli.checks.lines import Fault, Unknown, counted, judged
-from choregos_cli.kubectl import Object
-from choregos_cli.running_ambassadors import RunningAmbassador
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.kubectl import Object
 
 SERVICE_LABEL: Final = "choregos.dev/service"
 INJECT: Final = "choregos.dev/inject"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, TypeVar
 
-from choregos_cli import controller_settings
 from choregos_cli.checks.account_rights import user, wanted_rights
 from choregos_cli.checks.definitions import established
 from choregos_cli.checks.facts import Facts
@@ -16,10 +15,10 @@ from choregos_cli.checks.lines import Unknown
 from choregos_cli.checks.pods import SERVICE_LABEL
 from choregos_cli.checks.reading_buses import read_buses
 from choregos_cli.checks.trials import CHOREOGRAPHY, POD, tried
-from choregos_cli.cluster_bus import Given
-from choregos_cli.controller_settings import USUAL_NAMESPACE, Component
-from choregos_cli.errors import CommandError
-from choregos_cli.kinds import (
+from choregos_cli.cluster import controller_settings
+from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.controller_settings import USUAL_NAMESPACE, Component
+from choregos_cli.cluster.kinds import (
     CHOREOGRAPHIES,
     CONFIG_MAPS,
     CRDS,
@@ -32,7 +31,8 @@ from choregos_cli.kinds import (
     SERVICES,
     VALIDATING,
 )
-from choregos_cli.kubectl import Kubectl, Object, Right
+from choregos_cli.cluster.kubectl import Kubectl, Object, Right
+from choregos_cli.errors import CommandError
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ from datetime import datetime
 
 from nats.errors import Error as NatsError
 
-from choregos_cli.bus_survey import BusSurvey, DurableState, Reaction, survey
 from choregos_cli.checks.facts import AwayBus, BusFacts
 from choregos_cli.checks.lines import Unknown
-from choregos_cli.cluster_bus import ClusterBus, Given, JetStreamOff, cluster_bus
+from choregos_cli.cluster.ambassadors import RunningAmbassador, running_ambassadors
+from choregos_cli.cluster.bus import ClusterBus, Given, JetStreamOff, cluster_bus
+from choregos_cli.cluster.kubectl import Kubectl, Object
+from choregos_cli.cluster.stored_events import first_stored
+from choregos_cli.cluster.survey import BusSurvey, DurableState, Reaction, survey
 from choregos_cli.errors import CommandError, UnreachableError
-from choregos_cli.kubectl import Kubectl, Object
-from choregos_cli.running_ambassadors import RunningAmbassador, running_ambassadors
-from choregos_cli.stored_events import first_stored
 from choregos_contract.configure import claims
 from choregos_contract.document import resource_of
 from choregos_contract.event_bus import EventBus

@@ -12,8 +12,8 @@ from choregos_cli.checks.facts import Facts, Trial
 from choregos_cli.checks.lines import Fault, Unknown, judged
 from choregos_cli.checks.pods import AMBASSADOR, container_of
 from choregos_cli.checks.trials import ERROR
-from choregos_cli.kubectl import Object
-from choregos_cli.kubectl_complaints import KubernetesRefused
+from choregos_cli.cluster.complaints import KubernetesRefused
+from choregos_cli.cluster.kubectl import Object
 
 SOON: Final = timedelta(days=29)
 """The controller renews with 30 days left, and is given a day for it."""

@@ -13,16 +13,16 @@ from typing import Self, TypeVar
 import msgspec
 from nats.errors import Error as NatsError
 
-from choregos_cli.bus_survey import BusSurvey, survey
-from choregos_cli.cluster_bus import ClusterBus, Given, cluster_bus
+from choregos_cli.cluster.ambassadors import running_ambassadors
+from choregos_cli.cluster.bus import ClusterBus, Given, cluster_bus
+from choregos_cli.cluster.kinds import CHOREOGRAPHIES, CONFIG_MAPS, EVENT_BUSES, PODS
+from choregos_cli.cluster.kubectl import Kubectl, Object
+from choregos_cli.cluster.pods import SERVICE_LABEL, pods_by_service
+from choregos_cli.cluster.scene import Scene, scene
+from choregos_cli.cluster.stored_events import count_stored, first_stored, last_stored
+from choregos_cli.cluster.survey import BusSurvey, survey
 from choregos_cli.errors import CommandError
-from choregos_cli.kinds import CHOREOGRAPHIES, CONFIG_MAPS, EVENT_BUSES, PODS
-from choregos_cli.kubectl import Kubectl, Object
-from choregos_cli.running_ambassadors import running_ambassadors
-from choregos_cli.scene import Scene, scene
-from choregos_cli.service_pods import SERVICE_LABEL, pods_by_service
-from choregos_cli.status_figures import Entry, Seen, SeenBus, behind, entries_of
-from choregos_cli.stored_events import count_stored, first_stored, last_stored
+from choregos_cli.live.figures import Entry, Seen, SeenBus, behind, entries_of
 from choregos_contract.wire import JetStreamError
 
 T = TypeVar("T")

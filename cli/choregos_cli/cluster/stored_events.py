@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from choregos_cli.bus_survey import MOST_PAGES
+from choregos_cli.cluster.survey import MOST_PAGES
 from choregos_contract.names import BusNames, token
 from choregos_contract.wire import STREAM_NOT_FOUND, Ask, JetStreamError, request
 

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from choregos_cli.bus_survey import survey
-from choregos_cli.cluster_bus import Given as GivenBus
-from choregos_cli.cluster_bus import cluster_bus
+from choregos_cli.cluster.bus import Given as GivenBus
+from choregos_cli.cluster.bus import cluster_bus
+from choregos_cli.cluster.kinds import CHOREOGRAPHIES, EVENT_BUSES, PODS
+from choregos_cli.cluster.kubectl import Kubectl, Object
+from choregos_cli.cluster.pods import SERVICE_LABEL, ServicePods, pods_by_service
+from choregos_cli.cluster.scene import Scene, applied, scene
+from choregos_cli.cluster.stored_events import count_stored
+from choregos_cli.cluster.survey import survey
 from choregos_cli.documents import Examined
 from choregos_cli.errors import CommandError
-from choregos_cli.kinds import CHOREOGRAPHIES, EVENT_BUSES, PODS
-from choregos_cli.kubectl import Kubectl, Object
-from choregos_cli.plan_changes import Change, changes, to_be_counted
-from choregos_cli.plan_fate import Live
-from choregos_cli.plan_verdicts import Verdict, given_in, told, verdicts
-from choregos_cli.scene import Scene, applied, scene
-from choregos_cli.service_pods import SERVICE_LABEL, ServicePods, pods_by_service
-from choregos_cli.stored_events import count_stored
+from choregos_cli.planning.changes import Change, changes, to_be_counted
+from choregos_cli.planning.fate import Live
+from choregos_cli.planning.verdicts import Verdict, given_in, told, verdicts
 from choregos_contract.checks import check_beside
 from choregos_contract.findings import Finding
 from choregos_contract.resources import Choreography

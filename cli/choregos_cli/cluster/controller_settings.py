@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from choregos_cli.cluster.complaints import INSTALL, ForbiddenError
+from choregos_cli.cluster.kinds import DEPLOYMENTS
+from choregos_cli.cluster.kubectl import Kubectl, Object
 from choregos_cli.errors import MisuseError, UnreachableError
-from choregos_cli.kinds import DEPLOYMENTS
-from choregos_cli.kubectl import Kubectl, Object
-from choregos_cli.kubectl_complaints import INSTALL, ForbiddenError
 
 USUAL_NAMESPACE: Final = "choregos-system"
 LABELS: Final = "app.kubernetes.io/part-of=choregos,app.kubernetes.io/component in (controller,webhook)"

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from choregos_cli.cluster.complaints import complaint
+from choregos_cli.cluster.kubectl import Kubectl
 from choregos_cli.errors import UnreachableError
-from choregos_cli.kubectl import Kubectl
-from choregos_cli.kubectl_complaints import complaint
 from choregos_cli.processes import Process, Processes
 
 PATIENCE: Final = 15.0

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from choregos_cli.bus_survey import BusSurvey, DurableState
-from choregos_cli.bus_survey import Reaction as Key
-from choregos_cli.running_ambassadors import RunningAmbassador
-from choregos_cli.scene import OfBus, Scene
-from choregos_cli.service_pods import ServicePods
+from choregos_cli.cluster.ambassadors import RunningAmbassador
+from choregos_cli.cluster.pods import ServicePods
+from choregos_cli.cluster.scene import OfBus, Scene
+from choregos_cli.cluster.survey import BusSurvey, DurableState
+from choregos_cli.cluster.survey import Reaction as Key
 from choregos_contract.graph import graph_of
 from choregos_contract.names import BusNames
 from choregos_contract.resources import DEFAULT_BUS, Choreography

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from choregos_cli.console import printable
-from choregos_cli.status_figures import Entry, ReactionRow, Room, ServiceRow, Shown
+from choregos_cli.live.figures import Entry, ReactionRow, Room, ServiceRow, Shown
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SIZES: Final = (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))

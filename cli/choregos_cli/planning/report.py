@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from choregos_cli.console import printable
-from choregos_cli.plan_changes import Change, Sign, What
-from choregos_cli.plan_made import Plan
-from choregos_cli.plan_prose import MARKS, heading, sentences
-from choregos_cli.plan_settings import Setting
+from choregos_cli.planning.changes import Change, Sign, What
+from choregos_cli.planning.made import Plan
+from choregos_cli.planning.prose import MARKS, heading, sentences
+from choregos_cli.planning.settings import Setting
 
 _COLOURS: Final = {Sign.NEW: "green", Sign.CHANGED: "yellow", Sign.GONE: "red"}
 _NONE: Final = "(none)"

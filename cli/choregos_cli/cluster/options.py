@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from choregos_cli.cluster_bus import Given
-from choregos_cli.kubectl import Kubectl
+from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.kubectl import Kubectl
 
 Namespace = Annotated[
     str | None,

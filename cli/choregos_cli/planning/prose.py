@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from choregos_cli.plan_changes import Change, Sign, What
-from choregos_cli.plan_fate import Fate, Wiring
-from choregos_cli.service_pods import ServicePods
+from choregos_cli.cluster.pods import ServicePods
+from choregos_cli.planning.changes import Change, Sign, What
+from choregos_cli.planning.fate import Fate, Wiring
 
 MARKS: Final = {Sign.NEW: "+", Sign.CHANGED: "~", Sign.GONE: "-"}
 UNKNOWN: Final = "an unknown number of"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from choregos_cli.bus_survey import BusSurvey, DurableState
-from choregos_cli.bus_survey import Reaction as Key
-from choregos_cli.scene import OfBus, Reaction
+from choregos_cli.cluster.scene import OfBus, Reaction
+from choregos_cli.cluster.survey import BusSurvey, DurableState
+from choregos_cli.cluster.survey import Reaction as Key
 from choregos_contract import plan
 from choregos_contract.wiring import OURS, Durable
 

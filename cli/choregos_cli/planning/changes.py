@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from choregos_cli.plan_fate import Fate, Fates, Live, Wiring
-from choregos_cli.plan_settings import IDENTITY, Setting, of_bus, of_event, of_reaction, of_service
-from choregos_cli.scene import OfBus, Reaction, Scene
+from choregos_cli.cluster.scene import OfBus, Reaction, Scene
+from choregos_cli.planning.fate import Fate, Fates, Live, Wiring
+from choregos_cli.planning.settings import IDENTITY, Setting, of_bus, of_event, of_reaction, of_service
 from choregos_contract import configuration
 from choregos_contract.configure import Claim
 from choregos_contract.resources import Choreography

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from choregos_cli.kinds import Kind
-from choregos_cli.kubectl_complaints import KubeconfigError, NotFound, away, complaint
+from choregos_cli.cluster.complaints import KubeconfigError, NotFound, away, complaint
+from choregos_cli.cluster.kinds import Kind
 
 PATIENCE: Final = 20.0
 """Seconds for one call; the API server itself is given a little less."""

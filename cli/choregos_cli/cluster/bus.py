@@ -21,14 +21,14 @@ from nats.errors import NoRespondersError
 
 from choregos_ambassador.credentials import METHODS, TLS_FILES, Credentials, CredentialsError
 from choregos_ambassador.nats_client import PermanentClient
-from choregos_cli import controller_settings
+from choregos_cli.cluster import controller_settings
+from choregos_cli.cluster.complaints import ForbiddenError
+from choregos_cli.cluster.kinds import EVENT_BUSES, SECRETS, SERVICES
+from choregos_cli.cluster.kubectl import Kubectl
+from choregos_cli.cluster.port_forward import forwarded
+from choregos_cli.cluster.server_address import Server, server
 from choregos_cli.errors import CommandError, UnreachableError
 from choregos_cli.interrupts import raise_swallowed_cancel
-from choregos_cli.kinds import EVENT_BUSES, SECRETS, SERVICES
-from choregos_cli.kubectl import Kubectl
-from choregos_cli.kubectl_complaints import ForbiddenError
-from choregos_cli.port_forward import forwarded
-from choregos_cli.server_address import Server, server
 from choregos_contract.configure import bus_names
 from choregos_contract.document import resource_of
 from choregos_contract.event_bus import EventBus, Tls

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from choregos_cli.cluster.kubectl import Kubectl, Object
 from choregos_cli.errors import MisuseError, RefusedError
-from choregos_cli.kubectl import Kubectl, Object
 from choregos_contract.document import resource_of
 from choregos_contract.findings import Finding
 from choregos_contract.source import read

@@ -1,0 +1,1 @@
+"""What `choregos status` knows: figures of each reaction, read now, and how they are shown."""

@@ -1,0 +1,1 @@
+"""What `choregos plan` knows: what an apply would change, and what becomes of each durable and its events."""
