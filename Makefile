@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.synced
-SOURCES := contract ambassador operator cli tests examples docs bench
+SOURCES := contract ambassador operator cli images tests examples docs bench
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
@@ -54,6 +54,7 @@ test-cluster: $(STAMP) cluster-binaries ## Run the tests that need a Kubernetes 
 e2e: $(STAMP) ## Run the end-to-end tests on a node with real pods (root on Linux; some minutes)
 	PYTHONPATH=tests $(BIN)/python -m support.node_packages
 	PYTHONPATH=tests $(BIN)/python -m support.binaries --node
+	PYTHONPATH=tests $(BIN)/python -m support.images
 	$(BIN)/pytest tests/e2e
 
 .PHONY: test-failed
