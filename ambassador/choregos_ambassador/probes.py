@@ -11,6 +11,9 @@ from aiohttp import web
 
 from choregos_ambassador.metrics import CONTENT_TYPE, Metrics
 
+BEGUN_WITHIN: Final = 8.0
+"""Seconds that `/drained` waits for a drain to begin: a busy node takes some to start its command. There is none when the
+service's container alone is started again, because its liveness probe failed."""
 DRAINED_WITHIN: Final = 15.0
 """Seconds that `/drained` waits: half of the time that Kubernetes gives a pod to end, unless it says otherwise."""
 
@@ -24,6 +27,7 @@ class Probes:
 
     def __init__(self, metrics: Metrics) -> None:
         self.ready = False
+        self.draining = asyncio.Event()
         self.drained = asyncio.Event()
         self._metrics = metrics
 
@@ -52,9 +56,11 @@ class Probes:
         """Wait until no event is in hand and none will come; the drain is what another has asked for."""
         try:
             async with asyncio.timeout(DRAINED_WITHIN):
+                async with asyncio.timeout(BEGUN_WITHIN):
+                    await self.draining.wait()
                 await self.drained.wait()
         except TimeoutError:
-            return web.Response(status=503, text=f"not drained within {DRAINED_WITHIN:g} s\n")
+            return web.Response(status=503, text="not drained in time\n")
         return web.Response(text="drained\n")
 
     async def _exposition(self, _request: web.Request) -> web.Response:

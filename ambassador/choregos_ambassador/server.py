@@ -143,6 +143,7 @@ class Server:
         if self._drain is None:
             log.info("draining")
             self._drain = asyncio.create_task(self._reactions.drain(), name="drain")
+            self._probes.draining.set()
             self._drain.add_done_callback(lambda _: self._probes.drained.set())
         return self._drain
 

@@ -10,7 +10,7 @@ from choregos_ambassador import admission, publish_api
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
-from choregos_ambassador.probes import DRAINED_WITHIN, Probes
+from choregos_ambassador.probes import BEGUN_WITHIN, DRAINED_WITHIN, Probes
 from choregos_ambassador.publish_api import HEADROOM, RECONNECT_WITHIN, REQUEST_LIMIT, SETTLING, PublishApi
 from choregos_ambassador.settings import Settings
 from choregos_contract.quantities import format_duration, format_size
@@ -33,7 +33,8 @@ _PROBES = {
     "whether the pod serves its own clients",
     "GET /metrics": "[metrics](metrics.md) for Prometheus",
     "GET /drained": "waits for a drain, which it does not start, and answers 200 when no event is in hand: what the `preStop` hook "
-    f"of the pod's other containers asks for, so that SIGTERM waits for it; 503 after {format_duration(DRAINED_WITHIN)}",
+    f"of the pod's other containers asks for, so that SIGTERM waits for it; 503 after {format_duration(DRAINED_WITHIN)}, or "
+    f"{format_duration(BEGUN_WITHIN)} without a drain",
 }
 
 

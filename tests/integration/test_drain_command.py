@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from choregos_ambassador.drain import DrainError, drain
-from choregos_ambassador.probes import DRAINED_WITHIN
+from choregos_ambassador.probes import BEGUN_WITHIN
 from support.scene import scene
 from support.service import Call
 
@@ -103,14 +103,14 @@ async def test_the_service_may_end_when_the_ambassador_has_nothing_in_hand_and_n
             assert not early.done()
             door.set()
             async with asyncio.timeout(PATIENCE):
-                assert await asyncio.gather(early, late) == [200, 200]
+                assert [await early, await late] == [200, 200]
                 await drain.communicate()
 
 
 async def test_a_service_whose_ambassador_nobody_drains_may_end_too() -> None:
     async with scene() as shop, shop.ambassador() as ambassador, aiohttp.ClientSession() as session:
         async with (
-            asyncio.timeout(DRAINED_WITHIN + PATIENCE),
+            asyncio.timeout(BEGUN_WITHIN + PATIENCE),
             session.get(f"{ambassador.probes_url}/drained") as answer,
         ):
             assert answer.status == 503

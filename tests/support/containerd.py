@@ -1,11 +1,10 @@
 """containerd of the test node: its own root, state and socket, and a bridge for the pods that leads nowhere else."""
 
 import json
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from support.sandbox import ADDRESS, BRIDGE, PODS, SERVICES, Sandbox
+from support.sandbox import ADDRESS, BRIDGE, PODS, SERVICES, Sandbox, tool
 from support.waiting import eventually
 
 SOCKET = Path("/run/containerd/containerd.sock")
@@ -57,7 +56,7 @@ class Containerd:
         config.write_text(
             _CONFIG.format(directory=self._directory, socket=SOCKET, pause=pause, networks=networks, plugins=plugins())
         )
-        process = sandbox.start("containerd", _tool("containerd"), "--config", config)
+        process = sandbox.start("containerd", tool("containerd"), "--config", config)
         eventually(lambda: process.poll() is not None or self._answers(), "containerd answers")
         assert process.poll() is None, f"containerd ended\n{sandbox.log('containerd')[-4000:]}"
 
@@ -76,7 +75,7 @@ class Containerd:
         return False
 
     def _ctr(self, *arguments: str) -> str:
-        return self._sandbox.run(_tool("ctr"), f"--address={SOCKET}", "--namespace=k8s.io", *arguments)
+        return self._sandbox.run(tool("ctr"), f"--address={SOCKET}", "--namespace=k8s.io", *arguments)
 
 
 def plugins() -> Path:
@@ -94,9 +93,3 @@ def _network(directory: Path) -> object:
     }
     bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True}
     return {"cniVersion": "0.4.0", "name": "pods", "plugins": [{**bridge, "ipam": addresses}]}
-
-
-def _tool(name: str) -> Path:
-    found = shutil.which(name)
-    assert found, f"no {name} on PATH"
-    return Path(found)

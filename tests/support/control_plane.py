@@ -126,6 +126,7 @@ class ControlPlane:
         private_key(self._accounts)
 
     def write_kubeconfig(self, name: str, client: Pair) -> Path:
+        """Write the kubeconfig of a user, who has a certificate of this authority."""
         file = self.directory / f"{name}.kubeconfig"
         cluster = {"server": self.url, "certificate-authority": str(self.authority.pair.certificate)}
         user = {"client-certificate": str(client.certificate), "client-key": str(client.key)}

@@ -77,13 +77,13 @@ class Sandbox:
     def _init(self) -> list[str | Path]:
         unshare = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         script = [sys.executable, "-I", "-S", sandbox_init.__file__]
-        return [_tool("unshare"), *unshare, *script, self.directory, BRIDGE, f"{ADDRESS}/24", SERVICES]
+        return [tool("unshare"), *unshare, *script, self.directory, BRIDGE, f"{ADDRESS}/24", SERVICES]
 
     @property
     def _enter(self) -> list[str | Path]:
         # The process that was started is in its own process namespace still; only its child is in the new one.
         kinds = {"net": "net", "mount": "mnt", "pid": "pid_for_children"}
-        return [_tool("nsenter"), *(f"--{kind}=/proc/{self._first.pid}/ns/{file}" for kind, file in kinds.items())]
+        return [tool("nsenter"), *(f"--{kind}=/proc/{self._first.pid}/ns/{file}" for kind, file in kinds.items())]
 
     def _wait(self) -> None:
         prepared = self.directory / "prepared"
@@ -95,7 +95,8 @@ class Sandbox:
             (root / self.group).mkdir()
 
 
-def _tool(name: str) -> Path:
+def tool(name: str) -> Path:
+    """Return the path of a command of the machine."""
     found = shutil.which(name)
     assert found, f"no {name} on PATH"
     return Path(found)

@@ -1,6 +1,9 @@
 """The proof that nothing was lost or done twice, from what stands in the streams alone."""
 
+import logging
+import time
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from choregos_cli.reading import dead_letter_reader, dead_lettered, event_reader, event_stored
 from choregos_cli.transactions import Roles, State, Transactions
@@ -8,6 +11,7 @@ from choregos_contract.resources import Choreography
 from support.bus import TestBus
 from support.waiting import wait_for
 
+_log: Final = logging.getLogger(__name__)
 SETTLING: float = 180.0
 """Seconds that everything may take to come to its end: a handed-back event waits out its backoff."""
 
@@ -28,7 +32,9 @@ async def settled(bus: TestBus, choreography: Choreography, accepted: Collection
         backlog = [await _before(bus, durable) for durable in durables]
         return not any(backlog) and before == await _last(bus)
 
+    started = time.monotonic()
     await wait_for(idle, "no reaction has anything before it", SETTLING)
+    _log.info("idle after %d s", time.monotonic() - started)
     found = await _transactions(bus, choreography)
     judge(found, frozenset(accepted))
     return found
