@@ -6,14 +6,12 @@ could do, the page does not show: run a pod.
 
 import asyncio
 import os
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -24,39 +22,13 @@ from support.console_script import ROOT, environment
 from support.logging_process import LoggingProcess
 from support.nats import NatsServer
 from support.resource_manifests import orders
+from support.shown_commands import ANYTHING, BLOCK, Step, matches, steps
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("own_cluster")
 
 PAGE = ROOT / "docs" / "guides" / "run-on-kubernetes.md"
-BLOCK = re.compile(r"^```(?P<language>sh|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-ANYTHING = "…"
 PATIENCE = 60.0
-
-
-class Step(NamedTuple):
-    """A command of the page, and what the page says that it prints."""
-
-    line: int
-    command: str
-    printed: str
-
-    @property
-    def reads(self) -> bool:
-        """Whether it may be asked again until all have caught up."""
-        return self.command.startswith(("kubectl get ", "kubectl describe "))
-
-
-def steps() -> Iterator[Step]:
-    page = PAGE.read_text()
-    for block in BLOCK.finditer(page):
-        line = page.count("\n", 0, block.start("text")) + 1
-        if block["language"] == "sh":
-            yield Step(line, block["text"], ANYTHING)
-        else:
-            for shown in re.split(r"^\$ ", block["text"], flags=re.MULTILINE)[1:]:
-                command, _, printed = shown.partition("\n")
-                yield Step(line, command, printed)
 
 
 class Reader:
@@ -153,12 +125,6 @@ class Reader:
         return command
 
 
-def matches(printed: str, expected: str) -> bool:
-    """Whether this is what the page shows: any blanks are one, and `…` is anything."""
-    parts = [re.escape(" ".join(part.split())) for part in expected.split(ANYTHING)]
-    return re.fullmatch(r".*".join(parts), " ".join(printed.split()), re.DOTALL) is not None
-
-
 @pytest.fixture
 async def reader(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Reader, NatsServer]]:
     with NatsServer() as nats:
@@ -178,7 +144,7 @@ async def durable_made(nats: NatsServer) -> str:
 async def test_the_commands_of_the_page_do_what_it_says(reader: tuple[Reader, NatsServer]) -> None:
     doing, nats = reader
     listening, made = False, ""
-    for step in steps():
+    for step in steps(PAGE):
         if not listening and step.printed != ANYTHING:
             await doing.admitted()
             listening = True
@@ -209,6 +175,9 @@ def test_the_questions_of_an_operator_can_be_asked(cluster: Cluster, namespace: 
         ("a   b\n", "a b", True),
         ("a b", "a …", True),
         ("first\nsecond\nthird\n", "first\n…\nthird\n", True),
+        ("first\nsecond\n", "first…\nsecond", True),
+        ("first\nsecond\nthird\n", "first\n…third\n", False),
+        ("a\n", "…", True),
         ("a b c", "a b", False),
         ("a b", "b …", False),
     ],
