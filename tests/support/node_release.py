@@ -8,7 +8,7 @@ from support.helm import BUILT_IN, NAMESPACE, Installed, Values
 from support.node import Node
 from support.waiting import eventually
 
-PARTS: Final = ("deployment/choregos-controller", "deployment/choregos-webhook", "statefulset/choregos-nats")
+SELECTOR: Final = "app.kubernetes.io/part-of=choregos"
 INSTALLING: Final = 180.0
 """Seconds that it may take until all of it is ready."""
 
@@ -25,7 +25,9 @@ def install(node: Node, values: Values = BUILT_IN) -> Installed:
 
 def ready(release: Installed) -> None:
     """Wait until the pods are as wanted, and none of others is left; and until the API server trusts the webhook."""
-    for part in PARTS:
+    for part in release.cluster.kubectl(
+        "get", "deployments,statefulsets", "-n", release.namespace, "-l", SELECTOR, "-o", "name"
+    ).split():
         eventually(partial(rolled, release, part), f"{part} is as wanted", INSTALLING)
     eventually(lambda: all(ca_bundles(release)), "the API server trusts the webhook", INSTALLING)
 
@@ -40,7 +42,7 @@ def rolled(release: Installed, part: str) -> bool:
     return seen and counts == [wanted] * 4 and len(pods(release, selector)) == wanted
 
 
-def pods(release: Installed, selector: str = "app.kubernetes.io/part-of=choregos") -> list[dict[str, Any]]:
+def pods(release: Installed, selector: str = SELECTOR) -> list[dict[str, Any]]:
     """Return the release's pods that a selector names, those that are ending included."""
     return list(release.cluster.get("pods", "-n", release.namespace, "-l", selector)["items"])
 

@@ -1,9 +1,11 @@
 """The drone delivery on a node: applied as a user does, with customers, and with the proof of what became of it."""
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 from choregos_cli.transactions import Transactions
 from choregos_contract.configure import bus_names_of
@@ -110,6 +112,18 @@ class Shipping:
             return {str(durable["name"]): str(durable["created"]) for durable in found}
 
         return self.on_bus(made)
+
+    def requests_from_outside(self, count: int) -> list[str]:
+        """Store so many requests as a producer does who is no pod, and return their correlation ids."""
+        names = [f"outside-{uuid4().hex[:12]}" for _ in range(count)]
+
+        async def store(bus: TestBus) -> None:
+            for name in names:
+                data = json.dumps({"deliveryId": name, "weightKg": 2}).encode()
+                await bus.publish("DeliveryRequested", data, name, correlationid=name)
+
+        self.on_bus(store)
+        return names
 
     def on_bus(self, work: Callable[[TestBus], Awaitable[T]]) -> T:
         """Do something on the bus, from inside of the node's network."""
