@@ -63,7 +63,9 @@ async def test_two_candidates_work_one_after_the_other(client: ApiClient, namesp
     assert not other.works
     one.finish()
     await one.task
-    assert "holderIdentity" not in await spec(cluster, namespace), "who ends in order gives the Lease back"
+    # The other may have it by now.
+    holder = (await spec(cluster, namespace)).get("holderIdentity")
+    assert holder != "one", "who ends in order gives the Lease back"
     await wait_for(lambda: other.works, what="the second candidate works")
     assert (await spec(cluster, namespace))["leaseTransitions"] == 1
     other.finish()
