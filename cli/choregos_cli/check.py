@@ -23,7 +23,7 @@ from choregos_cli.cluster.options import (
     ReleaseNamespace,
 )
 from choregos_cli.console import output, print_json
-from choregos_cli.errors import ExitCode, MisuseError, UnreachableError
+from choregos_cli.errors import ExitCode, MisuseError, RefusedError, UnreachableError
 from choregos_cli.interrupts import run_interruptible
 from choregos_contract.quantities import DurationError, parse_duration
 
@@ -86,7 +86,7 @@ async def _look(
         last = time.monotonic() >= deadline
         try:
             lines = lines_of(await read_facts(kubectl, namespace, given), max_lag)
-        except UnreachableError:
+        except (UnreachableError, RefusedError):
             if last:
                 raise
         else:

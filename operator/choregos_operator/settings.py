@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     webhook_port: Port = 9443
     """Port of the webhook; 0 for any free one."""
     probes_host: str = "0.0.0.0"  # noqa: S104  the kubelet and Prometheus come from outside the pod
-    """Address that the probes and metrics of both processes listen on."""
+    """Address that the probes and metrics of both processes, and of every ambassador, listen on."""
     probes_port: Port = 9481
     """Port of the probes and metrics of both processes; 0 for any free one."""
     webhook_certificates: Path = Path("/etc/choregos/webhook")

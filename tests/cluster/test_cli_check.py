@@ -399,6 +399,15 @@ async def test_a_durable_whose_reaction_is_gone_is_told(scene: Scene) -> None:
     scene.shop.orders()
 
 
+async def test_a_namespace_that_is_not_there_is_refused_and_not_fine(scene: Scene) -> None:
+    ended = await asyncio.to_thread(
+        choregos, *("check", "-n", "shpo"), env=kubectl_of(scene.cluster, scene.cluster.kubeconfig)
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "there is no namespace 'shpo' in this cluster" in ended.stderr
+
+
 # --- who may not see it ---
 
 

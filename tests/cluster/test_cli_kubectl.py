@@ -7,6 +7,7 @@ import json
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from choregos_cli.cluster.complaints import (
 )
 from choregos_cli.cluster.kinds import CHOREOGRAPHIES, CONFIG_MAPS, PODS, SECRETS
 from choregos_cli.cluster.kubectl import Kubectl, Right
-from choregos_cli.cluster.port_forward import forwarded
+from choregos_cli.cluster.port_forward import Forwards, forwarded
 from choregos_cli.errors import CommandError, UnreachableError
 from choregos_cli.ports import free_port
 from support import binaries, crds
@@ -36,7 +37,7 @@ from support.waiting import wait_for
 STAND_IN = """#!{python}
 import os, sys, time
 if "port-forward" in sys.argv:
-    open({record!r}, "w").write(f"{{os.getpid()}} {{' '.join(sys.argv[1:])}}")
+    open({record!r}, "w").write(f"{{{by}}} {{' '.join(sys.argv[1:])}}")
     print("Forwarding from 127.0.0.1:{port} -> 4222", flush=True)
     time.sleep(600)
 os.execv({real!r}, [{real!r}, *sys.argv[1:]])
@@ -76,6 +77,33 @@ async def test_it_reads_what_the_api_server_holds(cluster: Cluster, kubectl: Kub
     assert await kubectl.one(CONFIG_MAPS, "y", namespace=namespace) is None
     assert (await kubectl.version()).startswith("v1.")
     assert await kubectl.namespace() == "default"
+
+
+async def test_what_is_more_than_one_answer_should_hold_is_asked_for_in_pages(
+    cluster: Cluster, kubectl: Kubectl, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"page-{number}" for number in range(5)]
+    cluster.apply(
+        *({"apiVersion": "v1", "kind": "ConfigMap", "metadata": _paged(each)} for each in names), namespace=namespace
+    )
+    calls: list[str] = []
+    run = Kubectl.run
+
+    async def heard(self: Kubectl, *arguments: str, asked: str, stdin: bytes = b"") -> str:
+        calls.append(arguments[-1])
+        return await run(self, *arguments, asked=asked, stdin=stdin)
+
+    monkeypatch.setattr("choregos_cli.cluster.kubectl.PAGE", 2)
+    monkeypatch.setattr(Kubectl, "run", heard)
+
+    found = await kubectl.all(CONFIG_MAPS, namespace=namespace, labels="paged=yes")
+
+    assert [each["metadata"]["name"] for each in found] == names
+    assert len(calls) == 3
+
+
+def _paged(name: str) -> dict[str, Any]:
+    return {"name": name, "labels": {"paged": "yes"}}
 
 
 async def test_all_questions_about_rights_are_one_call(cluster: Cluster, kubectl: Kubectl, namespace: str) -> None:
@@ -183,6 +211,67 @@ async def test_a_port_is_forwarded_to_the_service_of_the_bus_and_the_child_ends_
 
     assert not _runs(pid)
     assert command.endswith(f"port-forward --address=127.0.0.1 --namespace={namespace} service/nats :4222")
+
+
+@pytest.mark.usefixtures("crds")
+async def test_buses_behind_one_service_share_the_kubectl_that_forwards_to_it(
+    cluster: Cluster, kubectl: Kubectl, namespace: str, server: NatsServer, tmp_path: Path
+) -> None:
+    cluster.apply(_service(), _bus("nats://nats:4222"), namespace=namespace)
+    record = tmp_path / "forward"
+    standing_in = replace(kubectl, binary=str(_stand_in(tmp_path, record, server, kubectl)))
+    forwards = Forwards(standing_in)
+    pids = []
+
+    async with AsyncExitStack() as both:
+        for _ in range(2):
+            opened = AsyncExitStack()
+            await opened.enter_async_context(cluster_bus(standing_in, namespace, "default", Given(), forwards))
+            both.push_async_exit(opened)
+            pids.append(record.read_text().partition(" ")[0])
+        await opened.aclose()
+        assert pids[0] == pids[1]
+        assert _runs(pids[0])
+    assert not _runs(pids[0])
+
+    async with cluster_bus(standing_in, namespace, "default", Given(), forwards) as bus:
+        assert bus.client.is_connected
+        assert record.read_text().partition(" ")[0] != pids[0]
+
+
+@pytest.mark.usefixtures("crds")
+async def test_a_port_is_forwarded_by_the_kubeconfig_of_the_directory_one_is_in(
+    *,
+    cluster: Cluster,
+    kubectl: Kubectl,
+    namespace: str,
+    server: NatsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.apply(_service(), _bus("nats://nats:4222"), namespace=namespace)
+    monkeypatch.chdir(cluster.kubeconfig.parent)
+    binary = str(
+        _stand_in(tmp_path, tmp_path / "forward", server, kubectl, by="os.path.realpath(sys.argv[1].split('=')[1])")
+    )
+    relative = Kubectl(binary, (f"--kubeconfig={cluster.kubeconfig.name}",))
+
+    async with cluster_bus(relative, namespace, "default", Given()) as bus:
+        assert bus.client.is_connected
+
+    assert (tmp_path / "forward").read_text().partition(" ")[0] == str(cluster.kubeconfig.resolve())
+
+
+@pytest.mark.usefixtures("crds")
+async def test_what_nats_does_not_permit_is_told_as_that(kubectl: Kubectl, namespace: str) -> None:
+    """It answers nothing to such a request, so that it would look like a server that is slow."""
+    users = 'authorization { users: [{ user: jane, password: pw, permissions: { publish: ["a"] } }] }'
+    with NatsServer(users) as server:
+        given = Given(nats=server.url.replace("//", "//jane:pw@"))
+        async with cluster_bus(kubectl, namespace, "default", given) as bus:
+            with pytest.raises(UnreachableError, match=r"does not permit it: .*API\.INFO") as told:
+                await bus.ask("$JS.API.INFO")
+    assert "--nats-credentials" in told.value.hint
 
 
 @pytest.mark.usefixtures("crds")
@@ -306,9 +395,9 @@ def _runs(pid: str) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def _stand_in(directory: Path, record: Path, server: NatsServer, kubectl: Kubectl) -> Path:
+def _stand_in(directory: Path, record: Path, server: NatsServer, kubectl: Kubectl, by: str = "os.getpid()") -> Path:
     port = server.url.rpartition(":")[2]
-    text = STAND_IN.format(python=sys.executable, record=str(record), port=port, real=kubectl.binary)
+    text = STAND_IN.format(python=sys.executable, record=str(record), port=port, real=kubectl.binary, by=by)
     return _script(directory, text.partition("\n")[2])
 
 

@@ -181,6 +181,29 @@ def test_a_pod_has_what_users_give_it() -> None:
     assert environment(manifests, "webhook")["CHOREGOS_AMBASSADOR_IMAGE"].startswith("mirror.example/choregos/")
 
 
+def test_a_label_of_one_process_or_object_goes_before_the_common_one_and_is_there_once() -> None:
+    mine = {"team": "mine"}
+    values = merged(
+        BUILT_IN,
+        {"commonLabels": {"team": "all", "floor": "2"}, "controller": {"podLabels": mine}},
+        {"podMonitor": {"enabled": True, "labels": mine}, "prometheusRule": {"enabled": True, "labels": mine}},
+    )
+    manifests = template(values)
+    for kind, name in (
+        ("PodMonitor", "choregos-webhook"),
+        ("PodMonitor", "choregos-ambassadors"),
+        ("PrometheusRule", "choregos"),
+    ):
+        labels = only(manifests, kind, name)["metadata"]["labels"]
+        assert (labels["team"], labels["floor"]) == ("mine", "2")
+    of = {pod["spec"]["containers"][0]["name"]: pod["metadata"]["labels"]["team"] for pod in pods(manifests)}
+    assert of == {"controller": "mine", "webhook": "all", "nats": "all"}
+    for text in texts(values).values():
+        for block in re.findall(r"labels:\n((?: +[\w./-]+: .*\n)+)", text):
+            keys = [line.split(":")[0] for line in block.splitlines()]
+            assert len(keys) == len(set(keys)), block
+
+
 def test_users_that_the_cluster_assigns_take_the_place_of_ours() -> None:
     values = merged(OUTSIDE, {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}})
     for pod in pods(template(values)):
@@ -198,6 +221,25 @@ def test_an_upgrade_takes_no_webhook_away_before_the_next_one_answers() -> None:
     for process in ("controller", "webhook"):
         strategy = only(template(OUTSIDE), "Deployment", f"choregos-{process}")["spec"]["strategy"]
         assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_where_each_node_has_one_on_its_network_a_rollout_takes_an_old_one_away_first() -> None:
+    """With the ports of all nodes taken, a rollout that waits for a new pod would wait for ever."""
+    strategy = only(template(TOGGLES["network of the node"]), "Deployment", "choregos-webhook")["spec"]["strategy"]
+    assert strategy["rollingUpdate"]["maxUnavailable"] == 1
+
+
+def test_pods_of_the_systems_priority_classes_are_let_in_where_that_takes_a_quota() -> None:
+    quota = only(template(TOGGLES["high availability"]), "ResourceQuota", "choregos-critical-pods")["spec"]
+    (scope,) = quota["scopeSelector"]["matchExpressions"]
+    assert scope == {"scopeName": "PriorityClass", "operator": "In", "values": ["system-cluster-critical"]}
+    assert quota["hard"] == {"pods": "1G"}  # others in the namespace are not to be bounded by it
+    for values, namespace in (
+        (OUTSIDE, NAMESPACE),
+        (merged(OUTSIDE, {"controller": {"priorityClassName": "of-our-own"}}), NAMESPACE),
+        (TOGGLES["high availability"], "kube-system"),
+    ):
+        assert "ResourceQuota" not in {each["kind"] for each in template(values, namespace=namespace)}
 
 
 def test_high_availability_is_two_of_each_spread_and_guarded() -> None:

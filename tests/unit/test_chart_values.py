@@ -197,6 +197,18 @@ CONTRADICTIONS: list[tuple[Manifest, str]] = [
         merged(OUTSIDE, {"controller": {"podLabels": {"choregos.dev/service": "x"}}}),
         "controller.podLabels has choregos.dev/service",
     ),
+    (
+        merged(BUILT_IN, {"nats": {"podLabels": {"choregos.dev/service": "x"}}}),
+        "nats.podLabels has choregos.dev/service, which is for pods of services: this one would wait for itself",
+    ),
+    (
+        merged(OUTSIDE, {"commonLabels": {"choregos.dev/service": "x"}}),
+        "commonLabels has choregos.dev/service, which is for pods of services: this one would wait for itself",
+    ),
+    (
+        merged(OUTSIDE, {"commonLabels": {"app.kubernetes.io/part-of": "shop"}}),
+        "commonLabels has app.kubernetes.io/part-of, which the chart sets itself",
+    ),
     (merged(OUTSIDE, {"enabled": False}), "enabled is false, which is for the `condition`"),
 ]
 

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from rich.console import Console
 
-from choregos_cli.checks.catalogue import CATALOGUE, Level, Line
+from choregos_cli.checks.catalogue import CATALOGUE, Level, Line, Section
 from choregos_cli.checks.facts import AwayBus, Facts, Trial
 from choregos_cli.checks.lines import MOST_LINES, Unknown
-from choregos_cli.checks.report import as_json, lines_of, signs_for
+from choregos_cli.checks.report import as_json, lines_of, show, signs_for
 from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.kubectl import Right
@@ -18,9 +23,10 @@ from choregos_cli.cluster.survey import BusSurvey, Reaction
 from choregos_cli.errors import UnreachableError
 from choregos_cli.main import main
 from choregos_contract.plan import Create, Refuse, Update
-from choregos_operator.certificates.issue import Terms, new_authority
+from choregos_operator.certificates.issue import Authority, Terms, new_authority, new_leaf
 from choregos_operator.settings import Settings
 from support.check_facts import (
+    AUTHORITY,
     NOW,
     PAYMENT,
     bus,
@@ -263,6 +269,9 @@ def test_what_is_not_known_is_skipped_with_the_reason_and_nothing_speaks(field: 
     assert spoken(found) == {}
     skipped = [line for line in found if line.level is Level.SKIPPED]
     assert skipped
+    if field == "pods":
+        of_pods = {"pods-injected", "pods-ready", "pods-version", "pods-answer"}
+        assert {line.check.code for line in skipped} == of_pods
     assert all("the user jane may not read it" in line.says for line in skipped)
 
 
@@ -272,6 +281,53 @@ def test_where_no_bus_is_reached_what_is_on_it_is_skipped() -> None:
     assert spoken(found) == {"nats-reachable": Level.FAILED}
     skipped = {line.check.code for line in found if line.level is Level.SKIPPED}
     assert {"nats-jetstream", "streams-present", "pods-breaker", "dead-letters", "lag"} <= skipped
+
+
+def test_what_is_on_a_bus_that_is_away_is_not_fine_for_what_is_on_another_one() -> None:
+    away = AwayBus("store", "default", DOWN)
+    theirs = pod(namespace="store", name="stock-1", labels={"choregos.dev/service": "stock"})
+
+    found = lines(buses=(bus(), away), pods=(pod(), theirs))
+
+    assert spoken(found) == {"nats-reachable": Level.FAILED}  # nor is its pod blamed for not answering
+    skipped = {line.check.code: line.says for line in found if line.level is Level.SKIPPED}
+    of_a_bus = {code for code, check in CATALOGUE.items() if check.section in (Section.NATS, Section.FLOW)}
+    assert skipped.keys() == (of_a_bus - {"nats-reachable"}) | {"pods-answer", "pods-current", "pods-breaker"}
+    assert skipped["dead-letters"] == "there is no dead letter: not known of the bus store/default"
+    found = lines(buses=(bus(dead_letters={PAYMENT: 1}), away))
+    assert spoken(found) == {"nats-reachable": Level.FAILED, "dead-letters": Level.WARNING}
+
+
+def test_a_certificate_below_an_authority_that_it_sends_along_is_trusted() -> None:
+    between = _between(AUTHORITY)
+    chain = pem(authority=between) + between.certificate.public_bytes(Encoding.PEM)
+
+    assert spoken(lines(certificate=chain)) == {}
+    assert spoken(lines(certificate=pem(authority=between))) == {"webhook-trusted": Level.FAILED}
+
+
+def _between(above: Authority) -> Authority:
+    """An authority that another one has signed, as an issuer of cert-manager may be."""
+    own = new_authority(Terms.of(Settings()), NOW)
+    assert own.key is not None
+    assert above.key is not None
+    name = own.certificate.subject
+    builder = x509.CertificateBuilder(
+        above.certificate.subject, name, own.key.public_key(), 7, NOW, NOW + timedelta(days=900)
+    )
+    return Authority(builder.sign(above.key, hashes.SHA256()), own.key)
+
+
+def test_a_certificate_of_a_short_life_is_late_when_it_should_have_been_renewed() -> None:
+    """cert-manager's issuer may give it a day; it is made anew with a third of it left."""
+    day = replace(Terms.of(Settings()), leaf_lifetime=timedelta(hours=24), back_dating=timedelta())
+
+    def made(hours: float) -> bytes:
+        leaf = new_leaf(AUTHORITY, day, NOW - timedelta(hours=hours))
+        return leaf.certificate.public_bytes(Encoding.PEM)
+
+    assert spoken(lines(certificate=made(16.1))) == {}
+    assert spoken(lines(certificate=made(17.5))) == {"webhook-certificate": Level.WARNING}
 
 
 def test_a_refusal_that_is_not_the_webhooks_says_nothing_about_it() -> None:
@@ -355,6 +411,25 @@ def test_signs_fit_the_output(encoding: str, sign: str) -> None:
 
 
 # --- waiting ---
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({}, "fine"),
+        ({"pods": Unknown("no right")}, "nothing found wrong, and not all of it was seen"),
+        ({"buses": (bus(dead_letters={PAYMENT: 1}),)}, "fine, with warnings"),
+        (
+            {"buses": (bus(dead_letters={PAYMENT: 1}),), "pods": Unknown("no right")},
+            "warnings, nothing else found wrong, and not all of it was seen",
+        ),
+        ({"buses": (AwayBus("shop", "default", DOWN),)}, "failed"),
+    ],
+)
+def test_nothing_is_called_fine_while_something_was_not_seen(changed: dict[str, Any], word: str) -> None:
+    console = Console(record=True, width=200, file=StringIO())
+    show(lines(**changed), console)
+    assert console.export_text().splitlines()[-1].startswith(f"{word}: ")
 
 
 def test_it_looks_again_until_nothing_fails_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,24 @@
 """The parts of `choregos check` that stand for something elsewhere agree with it: certificates, rights, trials, sentences."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from choregos_cli.checks.account_rights import wanted_rights
+from choregos_cli.checks.catalogue import CATALOGUE
 from choregos_cli.checks.certificate import certificates
+from choregos_cli.checks.reading import _own_rights, _Release
 from choregos_cli.checks.trials import CHOREOGRAPHY, ERROR, NAME, POD
-from choregos_cli.cluster.complaints import complaint
+from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.complaints import INSTALL, complaint
 from choregos_cli.cluster.controller_settings import Component
-from choregos_cli.cluster.kubectl import Right
+from choregos_cli.cluster.kubectl import Kubectl, Right
 from choregos_cli.cluster.server_address import server
-from choregos_cli.errors import ExitCode
+from choregos_cli.errors import ExitCode, MisuseError
 from choregos_cli.main import main
 from choregos_contract.checks import check
 from choregos_contract.document import resource_of
@@ -23,6 +28,7 @@ from choregos_operator.certificates.issue import Terms, new_authority
 from choregos_operator.injection import Injected, InjectionSettings, inject
 from choregos_operator.rights import Rights, controller_rights, webhook_rights
 from choregos_operator.settings import Settings
+from support.check_facts import component
 
 # --- certificates ---
 
@@ -92,6 +98,26 @@ def _rights(rights: Rights, namespace: str) -> list[Right]:
 
 
 # --- trials ---
+
+
+def test_of_the_user_no_more_is_asked_than_what_is_read() -> None:
+    """Whoever is told to ask for all Secrets, or to forward to all pods, is told too much."""
+    told = component("controller")
+    told.container["env"].append({"name": "CHOREGOS_NATS_URL", "value": "nats://nats.bus:4222"})
+    release = _Release(Kubectl("kubectl"), (told,), Given())
+    head = {"apiVersion": "choregos.dev/v1alpha1", "kind": "EventBus"}
+    own = {**head, "metadata": {"name": "own", "namespace": "shop"}, "spec": {"servers": ["nats://a:4222"]}}
+
+    asked = [str(right) for right in _own_rights("shop", release, (own,), Given())]
+
+    assert [each for each in asked if "secrets" in each or "portforward" in each] == [
+        "get secrets choregos-webhook in the namespace choregos-system",
+        "get secrets choregos-bus-own in the namespace shop",
+        "create pods/portforward in the namespace bus",
+        "create pods/portforward in the namespace shop",
+    ]
+    far = [str(right) for right in _own_rights("shop", release, (own,), Given("nats://localhost", Path()))]
+    assert not [each for each in far if "choregos-bus" in each or "portforward" in each]
 
 
 def test_the_choreography_that_is_tried_is_refused_for_what_the_schema_cannot_see() -> None:
@@ -215,6 +241,24 @@ def test_a_servers_name_that_may_be_a_services_is_looked_for_there(url: str, ser
 
 def test_a_url_is_told_without_its_password() -> None:
     assert str(server("nats://jane:secret@nats.example.com")) == "nats://nats.example.com:4222"
+
+
+def test_a_password_goes_through_a_forwarded_port_and_into_no_error() -> None:
+    assert server("tls://jane:secret@nats.nats:4222").through(7) == "tls://jane:secret@127.0.0.1:7"
+    assert server("nats.nats").through(7) == "nats://127.0.0.1:7"
+    for wrong in ("nats://jane:secret@nats:x", "http://jane:secret@nats", "jane:secret@:4222"):
+        with pytest.raises(MisuseError) as told:
+            server(wrong)
+        assert "secret" not in told.value.what
+    with pytest.raises(MisuseError, match="'http://nats' is no address"):
+        server("http://nats")
+
+
+def test_the_command_that_installs_is_one_that_the_chart_takes() -> None:
+    """A chart that is told no NATS refuses itself."""
+    said = re.findall(r"--set (\S+)=(\S+)", INSTALL.replace(",", " "))
+    assert said == [("nats.url", "nats://HOST:4222"), ("nats.enabled", "true")]
+    assert CATALOGUE["operator-found"].hint == INSTALL
 
 
 # --- as a plugin of kubectl ---

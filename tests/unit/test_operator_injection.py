@@ -1,6 +1,7 @@
 """The injection: what a pod gets, what it is refused for, what it is warned of."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,14 @@ def mounted(of: dict[str, Any]) -> dict[str, str]:
 
 
 # What it gets
+
+
+def test_the_probes_listen_where_the_operators_do_for_clusters_of_ipv6_addresses_only() -> None:
+    assert "CHOREGOS_PROBES_HOST" not in environment(ambassador(PODS["of a Deployment"]))
+    settings = replace(SETTINGS, probes_host="::")
+    answer = inject(PODS["of a Deployment"], settings=settings, configuration=CONFIGURATION, bus=None)
+    assert isinstance(answer, Injected)
+    assert environment(answer.pod["spec"]["initContainers"][0])["CHOREGOS_PROBES_HOST"] == "::"
 
 
 def test_the_ambassador_is_a_native_sidecar_before_every_other_init_container() -> None:

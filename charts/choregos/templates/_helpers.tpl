@@ -13,14 +13,15 @@
 {{- end }}
 {{- end }}
 
-{{- /* Labels of every object; of {root, component}, component may be empty. */}}
+{{- /* Labels of every object; of {root, component, labels}. Component may be empty; labels are further ones of users, which go
+before those that are common. */}}
 {{- define "choregos.labels" -}}
 {{ include "choregos.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: choregos
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -29,10 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "choregos.podLabels" -}}
 {{ include "choregos.selector" . }}
 app.kubernetes.io/part-of: choregos
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- with .values.podLabels }}
+{{- with merge (dict) .values.podLabels .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -41,8 +41,18 @@
 {{- fail (printf "%s.extraEnv sets %s, which the chart sets itself; remove it, and use the value that stands for it" $process .name) }}
 {{- end }}
 {{- end }}
-{{- if hasKey $values.podLabels "choregos.dev/service" }}
-{{- fail (printf "%s.podLabels has choregos.dev/service, which is for pods of services: this one would wait for itself; remove it" $process) }}
+{{- end }}
+{{- $labels := dict "commonLabels" .Values.commonLabels }}
+{{- range $process := list "controller" "webhook" "nats" }}
+{{- $_ := set $labels (printf "%s.podLabels" $process) (index $.Values $process).podLabels }}
+{{- end }}
+{{- range $value, $its := $labels }}
+{{- range $label := keys $its | sortAlpha }}
+{{- if eq $label "choregos.dev/service" }}
+{{- fail (printf "%s has %s, which is for pods of services: this one would wait for itself; remove it" $value $label) }}
+{{- else if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/part-of" "helm.sh/chart") }}
+{{- fail (printf "%s has %s, which the chart sets itself, and by which its pods are told apart; remove it" $value $label) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

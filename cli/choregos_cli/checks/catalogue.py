@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from choregos_cli.cluster.complaints import INSTALL
+
 PAGE: Final = "docs/reference/checks.md"
 
 
@@ -91,7 +93,7 @@ _CHECKS: Final = (
         "operator-found",
         _O,
         "the controller and the webhook have a Deployment each",
-        "install the chart: helm install choregos charts/choregos --namespace choregos-system --create-namespace",
+        INSTALL,
     ),
     Check(
         "operator-available",

@@ -22,6 +22,7 @@ class Certificate:
     """Name of who signed it, as DER."""
     subject: bytes
     """Its own name, as DER."""
+    not_before: datetime
     not_after: datetime
 
 
@@ -38,8 +39,8 @@ def _certificate(der: bytes) -> Certificate:
     (_, signed), *_ = _items(outer)
     fields = [content for tag, content in _items(signed) if tag != _VERSION]
     _, _, issuer, validity, subject = fields[:5]
-    _, (tag, not_after) = _items(validity)
-    return Certificate(issuer, subject, _moment(tag, not_after.decode("ascii")))
+    begin, end = (_moment(tag, text.decode("ascii")) for tag, text in _items(validity))
+    return Certificate(issuer, subject, begin, end)
 
 
 def _items(der: bytes) -> Iterator[tuple[int, bytes]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from choregos_cli.checks.lines import Unknown
+from choregos_cli.checks.lines import Unknown, named
 from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.controller_settings import Component
@@ -87,6 +87,14 @@ class Facts:
     generations: Mapping[tuple[str, str], int] | Unknown
     """Of the present configuration, by namespace and service."""
     buses: tuple[BusFacts | AwayBus, ...] | Unknown
+
+    @property
+    def unseen(self) -> str:
+        """The buses of which nothing is known; empty if there are none."""
+        if isinstance(self.buses, Unknown):
+            return ""
+        away = [str(each) for each in self.buses if isinstance(each, AwayBus) or not each.survey]
+        return named([f"the bus {each}" for each in away])
 
     @property
     def reached(self) -> "tuple[BusFacts, ...] | Unknown":

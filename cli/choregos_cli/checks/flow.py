@@ -19,12 +19,13 @@ _HALF: Final = 0.5
 
 def flow(facts: Facts, max_lag: int = MAX_LAG) -> Iterator[Line]:
     """Check the section."""
-    yield from judged("dead-letters", facts.reached, _dead_letters)
-    yield from judged("lag", facts.reached, partial(_lag, bound=max_lag), _behind(max_lag))
-    yield from judged("in-flight", facts.reached, _in_flight)
-    yield from judged("event-age", facts.reached, partial(_age, now=facts.now))
-    yield from judged("suspended", facts.reached, _suspended)
-    yield from judged("orphans", facts.reached, _orphans)
+    reached, unseen = facts.reached, facts.unseen
+    yield from judged("dead-letters", reached, _dead_letters, unseen=unseen)
+    yield from judged("lag", reached, partial(_lag, bound=max_lag), _behind(max_lag), unseen=unseen)
+    yield from judged("in-flight", reached, _in_flight, unseen=unseen)
+    yield from judged("event-age", reached, partial(_age, now=facts.now), unseen=unseen)
+    yield from judged("suspended", reached, _suspended, unseen=unseen)
+    yield from judged("orphans", reached, _orphans, unseen=unseen)
 
 
 def _behind(bound: int) -> str:

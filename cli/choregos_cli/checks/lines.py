@@ -37,8 +37,13 @@ class Fault:
     """None for the worst of the check."""
 
 
-def judged(code: str, fact: T | Unknown, judge: Callable[[T], Iterable[Fault]], fine: str = "") -> Iterator[Line]:
-    """Judge a fact: a line for each fault, else one that says `fine`, or what was asked; skipped if it is unknown."""
+def judged(
+    code: str, fact: T | Unknown, judge: Callable[[T], Iterable[Fault]], fine: str = "", *, unseen: str = ""
+) -> Iterator[Line]:
+    """Judge a fact: a line for each fault, else one that says `fine`, or what was asked; skipped if it is unknown.
+
+    `unseen` says which part of the fact could not be read: what has no fault in the rest is not fine for that.
+    """
     check = CATALOGUE[code]
     if isinstance(fact, Unknown):
         yield Line(check, Level.SKIPPED, f"{check.asks}: not known, {fact.why}", fact.hint)
@@ -49,7 +54,9 @@ def judged(code: str, fact: T | Unknown, judge: Callable[[T], Iterable[Fault]], 
     if more := faults[MOST_LINES:]:
         level = Level.FAILED if any((each.level or check.worst) is Level.FAILED for each in more) else Level.WARNING
         yield Line(check, level, f"and {len(more)} more of this kind", check.hint)
-    if not faults:
+    if unseen:
+        yield Line(check, Level.SKIPPED, f"{check.asks}: not known of {unseen}")
+    elif not faults:
         yield Line(check, Level.OK, fine or check.asks)
 
 

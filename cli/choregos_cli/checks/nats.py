@@ -21,14 +21,12 @@ def nats(facts: Facts) -> Iterator[Line]:
         buses = Unknown("there is neither a choreography nor a bus here")
     answered: tuple[BusFacts, ...] | Unknown = buses if isinstance(buses, Unknown) else _answered(buses)
     yield from judged("nats-reachable", buses, _reachable, _reached(answered))
-    yield from judged("nats-jetstream", answered, _jetstream)
-    yield from judged("nats-version", answered, _version)
+    away = "" if isinstance(buses, Unknown) else _away(buses)
+    yield from judged("nats-jetstream", answered, _jetstream, unseen=away)
+    yield from judged("nats-version", answered, _version, unseen=away)
     reached = answered if isinstance(answered, Unknown) else _with_jetstream(answered)
-    yield from judged("streams-present", reached, _streams)
-    yield from judged("durables-present", reached, _durables)
-    yield from judged("wiring-as-wanted", reached, _as_wanted)
-    yield from judged("stream-room", reached, _room)
-    yield from judged("stream-replicas", reached, _replicas)
+    for code, judge in _ON_A_BUS:
+        yield from judged(code, reached, judge, unseen=facts.unseen)
 
 
 def survey_of(bus: BusFacts) -> BusSurvey:
@@ -39,6 +37,10 @@ def survey_of(bus: BusFacts) -> BusSurvey:
 
 def _answered(buses: tuple[BusFacts | AwayBus, ...]) -> tuple[BusFacts, ...] | Unknown:
     return tuple(each for each in buses if isinstance(each, BusFacts)) or Unknown("no bus was reached")
+
+
+def _away(buses: tuple[BusFacts | AwayBus, ...]) -> str:
+    return named([f"the bus {each}" for each in buses if isinstance(each, AwayBus)])
 
 
 def _with_jetstream(buses: tuple[BusFacts, ...]) -> tuple[BusFacts, ...] | Unknown:
@@ -117,3 +119,12 @@ def _replicas(buses: tuple[BusFacts, ...]) -> Iterable[Fault]:
 
 def _single(stream: Stream, bus: BusFacts) -> bool:
     return stream.replicas == 1 and bus.servers >= _CLUSTER
+
+
+_ON_A_BUS: Final = (
+    ("streams-present", _streams),
+    ("durables-present", _durables),
+    ("wiring-as-wanted", _as_wanted),
+    ("stream-room", _room),
+    ("stream-replicas", _replicas),
+)

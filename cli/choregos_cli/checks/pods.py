@@ -2,46 +2,35 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import BusFacts, Facts
 from choregos_cli.checks.lines import Fault, Unknown, counted, judged
 from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.kubectl import Object
+from choregos_cli.cluster.pods import AMBASSADOR, SERVICE_LABEL, container_of, counts
+from choregos_contract.resources import DEFAULT_BUS
 
-SERVICE_LABEL: Final = "choregos.dev/service"
-INJECT: Final = "choregos.dev/inject"
+BUS: Final = "choregos.dev/bus"
 IMAGE: Final = "choregos.dev/image"
-AMBASSADOR: Final = "choregos-ambassador"
+T = TypeVar("T")
 _STARTING: Final = (None, "", "ContainerCreating", "PodInitializing")
 
 
 def pods(facts: Facts) -> Iterator[Line]:
     """Check the section."""
-    found = facts.pods if isinstance(facts.pods, Unknown) else tuple(filter(_counts, facts.pods))
+    found = facts.pods if isinstance(facts.pods, Unknown) else tuple(filter(counts, facts.pods))
     number = 0 if isinstance(found, Unknown) else len(found)
     yield from judged("pods-injected", found, _injected, f"{counted(number, 'labelled pod')}, each with an ambassador")
     yield from judged("pods-ready", found, _ready)
-    yield from judged("pods-version", _wanted_image(facts), partial(_version, found=found))
+    yield from judged("pods-version", _with(found, _wanted_image(facts)), _version)
     answers = _answers(facts)
-    yield from judged("pods-answer", answers, partial(_answer, found=found))
+    unseen = facts.unseen
+    yield from judged("pods-answer", _with(_on_reached_buses(facts, found), answers), _answer, unseen=unseen)
     current = facts.generations if isinstance(facts.generations, Unknown) else answers
-    yield from judged("pods-current", current, partial(_current, generations=facts.generations))
-    yield from judged("pods-breaker", answers, _breakers)
-
-
-def container_of(pod: Object) -> Mapping[str, Any] | None:
-    """Return the ambassador's container of a pod."""
-    containers = (*(pod["spec"].get("initContainers") or ()), *(pod["spec"].get("containers") or ()))
-    return next((each for each in containers if each["name"] == AMBASSADOR), None)
-
-
-def _counts(pod: Object) -> bool:
-    metadata = pod["metadata"]
-    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    declined = (metadata.get("annotations") or {}).get(INJECT) == "false"
-    return not (over or declined or "deletionTimestamp" in metadata)
+    yield from judged("pods-current", current, partial(_current, generations=facts.generations), unseen=unseen)
+    yield from judged("pods-breaker", answers, _breakers, unseen=unseen)
 
 
 def _injected(found: tuple[Object, ...]) -> Iterable[Fault]:
@@ -87,8 +76,16 @@ def _wanted_image(facts: Facts) -> str | Unknown:
     return next((image for image in images if image), Unknown("the webhook's Deployment does not name the image"))
 
 
-def _version(wanted: str, *, found: tuple[Object, ...] | Unknown) -> Iterable[Fault]:
-    for pod in () if isinstance(found, Unknown) else found:
+def _with(found: tuple[Object, ...] | Unknown, fact: T | Unknown) -> tuple[tuple[Object, ...], T] | Unknown:
+    """Return the pods and what is to be known about them; Unknown if either is."""
+    if isinstance(found, Unknown):
+        return found
+    return fact if isinstance(fact, Unknown) else (found, fact)
+
+
+def _version(pods_and_image: tuple[tuple[Object, ...], str]) -> Iterable[Fault]:
+    found, wanted = pods_and_image
+    for pod in found:
         container = container_of(pod)
         own = (pod["metadata"].get("annotations") or {}).get(IMAGE)
         if container is not None and container["image"] not in (wanted, own):
@@ -107,15 +104,28 @@ def _answers(facts: Facts) -> Mapping[tuple[str, str], RunningAmbassador] | Unkn
     return found
 
 
+def _on_reached_buses(facts: Facts, found: tuple[Object, ...] | Unknown) -> tuple[Object, ...] | Unknown:
+    """Return the pods whose ambassadors could have answered."""
+    if isinstance(found, Unknown) or isinstance(facts.reached, Unknown):
+        return found
+    reached = {str(bus) for bus in facts.reached}
+    return tuple(pod for pod in found if f"{pod['metadata']['namespace']}/{_bus(pod)}" in reached)
+
+
+def _bus(pod: Object) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(BUS, DEFAULT_BUS))
+
+
 def _of_pods(bus: BusFacts) -> dict[tuple[str, str], RunningAmbassador]:
     assert not isinstance(bus.ambassadors, Unknown)
     return {(bus.names.namespace, each.pod or each.id): each for each in bus.ambassadors}
 
 
 def _answer(
-    answers: Mapping[tuple[str, str], RunningAmbassador], *, found: tuple[Object, ...] | Unknown
+    pods_and_answers: tuple[tuple[Object, ...], Mapping[tuple[str, str], RunningAmbassador]],
 ) -> Iterable[Fault]:
-    for pod in () if isinstance(found, Unknown) else found:
+    found, answers = pods_and_answers
+    for pod in found:
         metadata = pod["metadata"]
         if _runs(pod) and (metadata["namespace"], metadata["name"]) not in answers:
             yield Fault(f"the ambassador of the pod {_name(pod)} runs, and does not answer over NATS")

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, TypeVar
@@ -12,11 +13,11 @@ from choregos_cli.checks.account_rights import user, wanted_rights
 from choregos_cli.checks.definitions import established
 from choregos_cli.checks.facts import Facts
 from choregos_cli.checks.lines import Unknown
-from choregos_cli.checks.pods import SERVICE_LABEL
-from choregos_cli.checks.reading_buses import read_buses
+from choregos_cli.checks.reading_buses import read_buses, scopes
 from choregos_cli.checks.trials import CHOREOGRAPHY, POD, tried
 from choregos_cli.cluster import controller_settings
 from choregos_cli.cluster.bus import Given
+from choregos_cli.cluster.complaints import ForbiddenError
 from choregos_cli.cluster.controller_settings import USUAL_NAMESPACE, Component
 from choregos_cli.cluster.kinds import (
     CHOREOGRAPHIES,
@@ -26,13 +27,16 @@ from choregos_cli.cluster.kinds import (
     EVENT_BUSES,
     LEASES,
     MUTATING,
+    NAMESPACES,
     PODS,
     SECRETS,
     SERVICES,
     VALIDATING,
 )
 from choregos_cli.cluster.kubectl import Kubectl, Object, Right
-from choregos_cli.errors import CommandError
+from choregos_cli.cluster.pods import SERVICE_LABEL
+from choregos_cli.cluster.server_address import server
+from choregos_cli.errors import CommandError, MisuseError, RefusedError
 
 T = TypeVar("T")
 
@@ -43,6 +47,8 @@ NO_ACCOUNTS: Final = Unknown("there is no Deployment that names the accounts", "
 async def read_facts(kubectl: Kubectl, namespace: str | None, given: Given) -> Facts:
     """Read everything about a namespace, or about all; raises CommandError if the API server does not answer."""
     api_version = await kubectl.version()
+    if namespace:
+        await _must_exist(kubectl, namespace)
     components, definitions = await asyncio.gather(
         _known(controller_settings.components(kubectl, given.release_namespace)), _known(_definitions(kubectl))
     )
@@ -51,7 +57,7 @@ async def read_facts(kubectl: Kubectl, namespace: str | None, given: Given) -> F
     resources = await _known(_resources(kubectl, namespace)) if installed else NOT_INSTALLED
     where = namespace or _somewhere(resources)
     async with asyncio.TaskGroup() as group:
-        rights = group.create_task(_known(kubectl.may(_own_rights(namespace, release.namespace, given))))
+        rights = group.create_task(_known(kubectl.may(_own_rights(namespace, release, resources, given))))
         lease = group.create_task(_known(release.lease()))
         accounts = group.create_task(_known(release.account_rights()))
         registrations = group.create_task(_known(release.registrations()))
@@ -89,6 +95,16 @@ class _Release:
         self._told = next((each for each in components if each.is_controller), None) or next(iter(components), None)
         self.namespace = self._told.namespace if self._told else given.release_namespace or USUAL_NAMESPACE
 
+    @property
+    def secret(self) -> str:
+        """Name of the Secret with the webhook's certificate."""
+        return self._name("WEBHOOK_SECRET", "choregos-webhook")
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """URLs of the NATS servers of every bus that names none."""
+        return tuple(filter(None, map(str.strip, self._name("NATS_URL", "").split(","))))
+
     async def lease(self) -> Object | None:
         return await self._kubectl.one(LEASES, self._name("LEASE", "choregos-controller"), namespace=self.namespace)
 
@@ -105,7 +121,7 @@ class _Release:
         return {MUTATING.kind: found[0], VALIDATING.kind: found[1]}
 
     async def certificate(self) -> bytes | Unknown:
-        name = self._name("WEBHOOK_SECRET", "choregos-webhook")
+        name = self.secret
         secret = await self._kubectl.one(SECRETS, name, namespace=self.namespace)
         text = ((secret or {}).get("data") or {}).get("tls.crt")
         if not text:
@@ -114,6 +130,14 @@ class _Release:
 
     def _name(self, setting: str, usual: str) -> str:
         return (self._told and self._told.setting(setting)) or usual
+
+
+async def _must_exist(kubectl: Kubectl, namespace: str) -> None:
+    """Raise RefusedError for a namespace that there is not: in it, nothing would be wrong. Who may not see it is trusted."""
+    with suppress(ForbiddenError):
+        if await kubectl.one(NAMESPACES, namespace) is None:
+            hint = "check the name, with --namespace or in the context; --all-namespaces looks everywhere"
+            raise RefusedError(f"there is no namespace {namespace!r} in this cluster", hint)
 
 
 async def _known(asked: Awaitable[T]) -> T | Unknown:
@@ -154,15 +178,52 @@ def _somewhere(resources: Sequence[Object] | Unknown) -> str:
     return str(resources[0]["metadata"]["namespace"])
 
 
-def _own_rights(namespace: str | None, release: str, given: Given) -> tuple[Right, ...]:
-    """Return the rights without which something is skipped."""
-    through = () if given.nats else (Right("create", "pods/portforward"), Right.of("get", SERVICES))
+def _own_rights(
+    namespace: str | None, release: _Release, resources: Sequence[Object] | Unknown, given: Given
+) -> tuple[Right, ...]:
+    """Return the rights without which something is skipped; on Secrets no more than these, where they have names."""
     return (
         *(Right.of("list", kind, namespace) for kind in (CHOREOGRAPHIES, EVENT_BUSES, PODS, CONFIG_MAPS)),
         *(Right.of("create", kind, namespace) for kind in (PODS, CHOREOGRAPHIES)),
         *(Right.of("get", kind) for kind in (CRDS, MUTATING, VALIDATING)),
-        *(Right.of("list", DEPLOYMENTS, release), Right.of("get", LEASES, release), Right.of("get", SECRETS, release)),
-        *(() if given.credentials else (Right.of("get", SECRETS, namespace),)),
-        *through,
+        Right.of("list", DEPLOYMENTS, release.namespace),
+        Right.of("get", LEASES, release.namespace),
+        Right.of("get", SECRETS, release.namespace, release.secret),
+        *(() if given.credentials else _credentials_rights(namespace, resources)),
+        *(() if given.nats else _forwarding_rights(namespace, release, resources)),
         Right("create", "subjectaccessreviews", "authorization.k8s.io"),
     )
+
+
+def _credentials_rights(namespace: str | None, resources: Sequence[Object] | Unknown) -> tuple[Right, ...]:
+    if namespace is None:
+        return (Right.of("get", SECRETS),)
+    buses = () if isinstance(resources, Unknown) else sorted(bus for _, bus in scopes(resources))
+    return tuple(Right.of("get", SECRETS, namespace, f"choregos-bus-{bus}") for bus in buses)
+
+
+def _forwarding_rights(
+    namespace: str | None, release: _Release, resources: Sequence[Object] | Unknown
+) -> tuple[Right, ...]:
+    """Return the rights to reach the servers that are Services of the cluster, where these are."""
+    ours = [(url, namespace or release.namespace) for url in release.servers]
+    theirs = [
+        (url, each["metadata"]["namespace"])
+        for each in (() if isinstance(resources, Unknown) else resources)
+        for url in (each.get("spec") or {}).get("servers") or ()
+    ]
+    places = sorted({found for url, where in (*ours, *theirs) if (found := _place(url, where))})
+    return tuple(
+        right
+        for place in places
+        for right in (Right("create", "pods/portforward", "", place), Right.of("get", SERVICES, place))
+    )
+
+
+def _place(url: str, namespace: str) -> str:
+    """Return the namespace of the Service that a URL leads to, seen from another; empty if it leads to none."""
+    try:
+        service = server(url).service(namespace)
+    except MisuseError:
+        return ""
+    return service[0] if service else ""

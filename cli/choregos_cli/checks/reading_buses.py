@@ -1,9 +1,11 @@
-"""Reads what there is of each bus: one connection after the other, each for a handful of requests."""
+"""Reads what there is of each bus, a few at a time: a connection each, for a handful of requests."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from nats.errors import Error as NatsError
 
@@ -12,6 +14,7 @@ from choregos_cli.checks.lines import Unknown
 from choregos_cli.cluster.ambassadors import RunningAmbassador, running_ambassadors
 from choregos_cli.cluster.bus import ClusterBus, Given, JetStreamOff, cluster_bus
 from choregos_cli.cluster.kubectl import Kubectl, Object
+from choregos_cli.cluster.port_forward import Forwards
 from choregos_cli.cluster.stored_events import first_stored
 from choregos_cli.cluster.survey import BusSurvey, DurableState, Reaction, survey
 from choregos_cli.errors import CommandError, UnreachableError
@@ -25,16 +28,22 @@ from choregos_contract.wiring import wanted
 
 Scope = tuple[str, str]
 """Namespace and name of a bus."""
+AT_ONCE: Final = 4
+"""Buses that are read at the same time."""
 
 
 async def read_buses(kubectl: Kubectl, resources: Sequence[Object], given: Given) -> tuple[BusFacts | AwayBus, ...]:
     """Read every bus that these choreographies and buses are about."""
-    return tuple(
-        [await _read(kubectl, scope, choreographies, given) for scope, choreographies in _scopes(resources).items()]
-    )
+    forwards, room = Forwards(kubectl), asyncio.Semaphore(AT_ONCE)
+
+    async def read(scope: Scope, choreographies: tuple[Choreography, ...]) -> BusFacts | AwayBus:
+        async with room:
+            return await _read(cluster_bus(kubectl, *scope, given, forwards), scope, choreographies)
+
+    return tuple(await asyncio.gather(*(read(*each) for each in scopes(resources).items())))
 
 
-def _scopes(resources: Sequence[Object]) -> Mapping[Scope, tuple[Choreography, ...]]:
+def scopes(resources: Sequence[Object]) -> Mapping[Scope, tuple[Choreography, ...]]:
     """Return the buses with those of their choreographies that the controller wires, the oldest first."""
     found: dict[Scope, tuple[Choreography, ...]] = {}
     for each in sorted(resources, key=lambda each: str(each["metadata"].get("creationTimestamp", ""))):
@@ -54,10 +63,10 @@ def _is_wired(choreography: Object) -> bool:
 
 
 async def _read(
-    kubectl: Kubectl, scope: Scope, choreographies: tuple[Choreography, ...], given: Given
+    opening: AbstractAsyncContextManager[ClusterBus], scope: Scope, choreographies: tuple[Choreography, ...]
 ) -> BusFacts | AwayBus:
     try:
-        async with cluster_bus(kubectl, *scope, given) as bus:
+        async with opening as bus:
             return await _facts(bus, choreographies)
     except CommandError as error:
         return AwayBus(*scope, error)

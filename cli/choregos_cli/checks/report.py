@@ -83,8 +83,10 @@ def _sum(lines: tuple[Line, ...]) -> Text:
     parts = [f"{failed} failed", f"{warnings} warning{'' if warnings == 1 else 's'}", f"{skipped} skipped"]
     status = Level.FAILED if failed else Level.WARNING if warnings else Level.OK
     word = {Level.FAILED: "failed", Level.WARNING: "fine, with warnings", Level.OK: "fine"}[status]
-    if status is Level.OK and skipped:
-        word = "nothing found wrong, and not all of it was seen"
+    if status is not Level.FAILED and skipped:
+        word = (
+            f"{'nothing' if status is Level.OK else 'warnings, nothing else'} found wrong, and not all of it was seen"
+        )
     return Text.assemble((word, _COLOURS[status]), ": " + ", ".join(parts))
 
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from choregos_cli.checks.facts import Trial
 from choregos_cli.checks.lines import Unknown
-from choregos_cli.checks.pods import SERVICE_LABEL
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.kubectl import Kubectl
+from choregos_cli.cluster.pods import SERVICE_LABEL
 from choregos_cli.errors import CommandError
 from choregos_contract.resources import API_VERSION
 

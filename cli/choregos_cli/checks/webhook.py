@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -9,25 +10,29 @@ from typing import Final
 from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.certificate import Certificate, certificates
 from choregos_cli.checks.facts import Facts, Trial
-from choregos_cli.checks.lines import Fault, Unknown, judged
-from choregos_cli.checks.pods import AMBASSADOR, container_of
+from choregos_cli.checks.lines import Fault, Unknown, counted, judged
 from choregos_cli.checks.trials import ERROR
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.kubectl import Object
+from choregos_cli.cluster.pods import AMBASSADOR, container_of
 
 SOON: Final = timedelta(days=29)
 """The controller renews with 30 days left, and is given a day for it."""
+LATE: Final = SOON / timedelta(days=90)
+"""Part of its life that a certificate of less than 90 days has left when it should have been renewed: cert-manager does so
+with a third left."""
 INJECTION: Final = "inject.choregos.dev"
 VALIDATION: Final = "validate.choregos.dev"
 
 
 def webhook(facts: Facts) -> Iterator[Line]:
     """Check the section."""
-    bundle, leaf = _bundle(facts.registrations), _leaf(facts.certificate)
+    bundle, chain = _bundle(facts.registrations), _chain(facts.certificate)
+    leaf = chain if isinstance(chain, Unknown) else chain[0]
     yield from judged("webhook-registered", facts.registrations, _registered)
     yield from judged("webhook-authority", bundle, partial(_authority, now=facts.now))
     yield from judged("webhook-certificate", leaf, partial(_certificate, now=facts.now))
-    both = bundle if isinstance(bundle, Unknown) else leaf if isinstance(leaf, Unknown) else (bundle, leaf)
+    both = bundle if isinstance(bundle, Unknown) else chain if isinstance(chain, Unknown) else (bundle, chain)
     yield from judged("webhook-trusted", both, _trusted)
     yield from judged("webhook-injects", _tried(facts.injected, (INJECTION,)), _injects)
     yield from judged("webhook-validates", _tried(facts.validated, (VALIDATION, ERROR)), _validates)
@@ -54,13 +59,14 @@ def _bundle(found: Mapping[str, Object | None] | Unknown) -> tuple[Certificate, 
         return Unknown(f"caBundle holds {error}")
 
 
-def _leaf(pem: bytes | Unknown) -> Certificate | Unknown:
+def _chain(pem: bytes | Unknown) -> tuple[Certificate, ...] | Unknown:
+    """Return the webhook's certificate, and those that it sends along: an issuer's that is no authority itself."""
     if isinstance(pem, Unknown):
         return pem
-    try:
-        return certificates(pem)[0]
-    except (ValueError, IndexError):
-        return Unknown("tls.crt of the webhook's Secret is no certificate", "delete the Secret: it is made anew")
+    with suppress(ValueError):
+        if found := certificates(pem):
+            return found
+    return Unknown("tls.crt of the webhook's Secret is no certificate", "delete the Secret: it is made anew")
 
 
 def _authority(bundle: tuple[Certificate, ...], *, now: datetime) -> Iterable[Fault]:
@@ -71,16 +77,20 @@ def _authority(bundle: tuple[Certificate, ...], *, now: datetime) -> Iterable[Fa
 
 
 def _certificate(leaf: Certificate, *, now: datetime) -> Iterable[Fault]:
-    left = leaf.not_after - now
+    left, life = leaf.not_after - now, leaf.not_after - leaf.not_before
     if left <= timedelta():
         yield Fault(f"the webhook's certificate expired at {leaf.not_after:%Y-%m-%d %H:%M} UTC")
-    elif left < SOON:
-        yield Fault(f"the webhook's certificate expires in {left.days} days, and was not renewed", "", Level.WARNING)
+    elif left < min(SOON, LATE * life):
+        ends = counted(left.days, "day") if left.days else counted(int(left / timedelta(hours=1)), "hour")
+        yield Fault(f"the webhook's certificate expires in {ends}, and was not renewed", "", Level.WARNING)
 
 
-def _trusted(both: tuple[tuple[Certificate, ...], Certificate]) -> Iterable[Fault]:
-    bundle, leaf = both
-    if all(leaf.issuer != each.subject for each in bundle):
+def _trusted(both: tuple[tuple[Certificate, ...], tuple[Certificate, ...]]) -> Iterable[Fault]:
+    bundle, chain = both
+    trusted, issuer = {each.subject for each in bundle}, chain[0].issuer
+    for _ in chain:
+        issuer = next((each.issuer for each in chain if issuer not in trusted and each.subject == issuer), issuer)
+    if issuer not in trusted:
         yield Fault("the webhook's certificate was signed by none of the authorities in caBundle")
 
 

@@ -14,7 +14,10 @@ from choregos_contract.names import BusNames
 SUBJECT: Final = "$SRV.STATS.choregos-ambassador"
 SILENCE: Final = 0.5
 """Seconds without a further answer after which all are taken to have answered."""
-PATIENCE: Final = 3.0
+PATIENCE: Final = 10.0
+"""Seconds for all answers. Of that, 3 for the first one: it may come through a slow tunnel, and if there is nobody, the
+server says so at once."""
+_FIRST: Final = 3.0
 
 
 class RunningAmbassador(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ async def _gather(client: Client) -> list[bytes]:
         await client.publish(SUBJECT, reply=inbox)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while message := await _next(subscription):
+                while message := await _next(subscription, SILENCE if answers else _FIRST):
                     answers.append(message.data)
     finally:
         with suppress(Exception):
@@ -86,9 +89,9 @@ async def _gather(client: Client) -> list[bytes]:
     return answers
 
 
-async def _next(subscription: Any) -> Msg | None:
+async def _next(subscription: Any, patience: float) -> Msg | None:
     try:
-        message: Msg = await subscription.next_msg(timeout=SILENCE)
+        message: Msg = await subscription.next_msg(timeout=patience)
     except TimeoutError:
         return None
     # Nobody at all: the server says so at once.

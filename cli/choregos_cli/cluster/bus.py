@@ -10,6 +10,7 @@ import base64
 import os
 import ssl
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from choregos_cli.cluster import controller_settings
 from choregos_cli.cluster.complaints import ForbiddenError
 from choregos_cli.cluster.kinds import EVENT_BUSES, SECRETS, SERVICES
 from choregos_cli.cluster.kubectl import Kubectl
-from choregos_cli.cluster.port_forward import forwarded
+from choregos_cli.cluster.port_forward import Forwards
 from choregos_cli.cluster.server_address import Server, server
 from choregos_cli.errors import CommandError, UnreachableError
 from choregos_cli.interrupts import raise_swallowed_cancel
@@ -37,6 +38,8 @@ from choregos_contract.names import BusNames
 PATIENCE: Final = 5.0
 """Seconds to connect, and for one answer."""
 FILES: Final = frozenset({*(name for method in METHODS for name in method), *TLS_FILES})
+_KEPT: Final = 100
+_AGAIN: Final = "run the command again"
 _OWN_WAY: Final = "forward a port yourself, `kubectl port-forward`, and give --nats URL"
 
 
@@ -68,7 +71,7 @@ class ClusterBus:
     """None for the default bus without an object."""
     where: str
     """The server's URL, as the cluster knows it."""
-    client: PermanentClient = field(repr=False)
+    client: "_StayingClient" = field(repr=False)
     note: str = ""
     """Why there may be too few rights, if the Secret of the bus could not be read."""
 
@@ -90,22 +93,36 @@ class ClusterBus:
             what = f"JetStream does not answer on the NATS server {self.where}"
             raise JetStreamOff(what, "turn JetStream on, for this account too; see docs/operations") from None
         except (NatsError, OSError, TimeoutError) as error:
-            what = f"the NATS server {self.where} does not answer: {str(error) or type(error).__name__}"
-            hint = f"its credentials may not permit it ({self.note})" if self.note else "run the command again"
-            raise UnreachableError(what, hint) from None
+            raise self._unanswered(subject, error) from None
         raise_swallowed_cancel()
         return bytes(answer.data)
 
+    def _unanswered(self, subject: str, error: Exception) -> UnreachableError:
+        """Return the error: that it does not permit a request, a server tells apart from it, and answers nothing."""
+        told = (each for each in self.client.told if "Violation" in each)
+        if refusal := next((each for each in told if f'"{subject}"' in each or "Subscription" in each), ""):
+            what = f"the NATS server {self.where} does not permit it: {refusal}"
+            return UnreachableError(what, self.note or "give credentials that it permits with --nats-credentials DIR")
+        what = f"the NATS server {self.where} does not answer: {str(error) or type(error).__name__}"
+        return UnreachableError(what, f"its credentials may not permit it ({self.note})" if self.note else _AGAIN)
+
 
 @asynccontextmanager
-async def cluster_bus(kubectl: Kubectl, namespace: str, name: str, given: Given) -> AsyncIterator[ClusterBus]:
-    """Open the bus `name` of a namespace; raises CommandError, and closes everything on leaving."""
+async def cluster_bus(
+    kubectl: Kubectl, namespace: str, name: str, given: Given, forwards: Forwards | None = None
+) -> AsyncIterator[ClusterBus]:
+    """Open the bus `name` of a namespace; raises CommandError, and closes everything on leaving.
+
+    `forwards` are those of whoever opens several.
+    """
     bus = await event_bus(kubectl, namespace, name)
     servers = await _servers(kubectl, bus, given)
     async with AsyncExitStack() as stack:
         credentials, note = await _credentials(stack, kubectl, (namespace, name), _for(bus, given))
         tls = bus.spec.tls if bus else Tls()
-        client, where = await _first(stack, kubectl, namespace, servers, _Wish(credentials, tls, note))
+        client, where = await _first(
+            stack, kubectl, namespace, servers, _Wish(credentials, tls, note, forwards or Forwards(kubectl))
+        )
         yield ClusterBus(bus_names(bus, namespace, name), bus, where, client, note)
 
 
@@ -128,6 +145,7 @@ class _Wish:
     credentials: Credentials
     tls: Tls
     note: str
+    forwards: Forwards
 
 
 class _StayingClient(PermanentClient):
@@ -136,6 +154,12 @@ class _StayingClient(PermanentClient):
     def __init__(self, credentials: Credentials, *, tls: bool) -> None:
         super().__init__(credentials)
         self._tls = tls
+        self.told: deque[str] = deque(maxlen=_KEPT)
+        """The last errors that the server told of, apart from any answer."""
+
+    async def note(self, error: Exception) -> None:
+        """Keep an error; what ends the connection also comes back from what is asked."""
+        self.told.append(str(error))
 
     @property
     def _wants_tls(self) -> bool:
@@ -191,13 +215,13 @@ async def _credentials(
 
 async def _first(
     stack: AsyncExitStack, kubectl: Kubectl, namespace: str, servers: tuple[Server, ...], wish: _Wish
-) -> tuple[PermanentClient, str]:
+) -> tuple[_StayingClient, str]:
     """Connect to the first server that can be reached; raises the error of the last one that cannot."""
     error: CommandError = UnreachableError("no NATS server is named", "say where it is with --nats URL")
     for each in servers:
         async with AsyncExitStack() as attempt:
             try:
-                url, name = await _way(attempt, kubectl, namespace, each)
+                url, name = await _way(attempt, kubectl, namespace, each, wish.forwards)
                 client = await _connect(url, each, wish.tls.server_name or name, wish)
             except UnreachableError as unreachable:
                 error = unreachable
@@ -208,13 +232,15 @@ async def _first(
     raise error
 
 
-async def _way(stack: AsyncExitStack, kubectl: Kubectl, namespace: str, to: Server) -> tuple[str, str | None]:
+async def _way(
+    stack: AsyncExitStack, kubectl: Kubectl, namespace: str, to: Server, forwards: Forwards
+) -> tuple[str, str | None]:
     """Return the URL to connect to, and the name to expect in the certificate if it is not the URL's."""
     service = to.service(namespace)
     inside = "KUBERNETES_SERVICE_HOST" in os.environ
     if service is None or inside or not await _exists(kubectl, *service):
         return to.url, None
-    port = await stack.enter_async_context(forwarded(kubectl, *service, to.port))
+    port = await stack.enter_async_context(forwards.to(*service, to.port))
     return to.through(port), to.host
 
 
@@ -226,11 +252,8 @@ async def _exists(kubectl: Kubectl, namespace: str, name: str) -> bool:
         return True
 
 
-async def _connect(url: str, to: Server, server_name: str | None, wish: _Wish) -> PermanentClient:
+async def _connect(url: str, to: Server, server_name: str | None, wish: _Wish) -> _StayingClient:
     client = _StayingClient(wish.credentials, tls=wish.tls.enabled)
-
-    async def ignore(_: Exception) -> None:
-        """What ends the connection comes back from what is asked."""
 
     try:
         async with asyncio.timeout(PATIENCE):
@@ -241,7 +264,7 @@ async def _connect(url: str, to: Server, server_name: str | None, wish: _Wish) -
                 connect_timeout=int(PATIENCE),
                 tls_hostname=server_name,
                 tls_handshake_first=wish.tls.handshake_first,
-                error_cb=ignore,
+                error_cb=client.note,
             )
     except (NatsError, OSError, ValueError) as error:
         # A connection that failed half-way is left open by nats-py.

@@ -16,7 +16,10 @@ from typing import Final
 
 from choregos_cli.errors import CommandError, MisuseError, RefusedError, UnreachableError
 
-INSTALL: Final = "install it: helm install choregos charts/choregos --namespace choregos-system --create-namespace"
+INSTALL: Final = (
+    "install it: helm install choregos charts/choregos --namespace choregos-system --create-namespace"
+    " --set nats.url=nats://HOST:4222, or --set nats.enabled=true to try things out"
+)
 _LOG_LINE: Final = re.compile(r"[EWIF][0-9]{4} ")
 _FROM_SERVER: Final = re.compile(r'Error from server(?: \((\w+)\))?: (?:error when \w+ "[^"]*": )?(.*)', re.DOTALL)
 _FORBIDDEN: Final = re.compile(

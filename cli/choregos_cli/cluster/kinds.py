@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 OUR_GROUP: Final = "choregos.dev"
 
@@ -19,13 +19,14 @@ class Kind:
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    def path(self, *, namespace: str | None = None, name: str | None = None, labels: str = "") -> str:
-        """Return where the API server has one of them, all of a namespace, or all; `labels` selects some."""
+    def path(self, *, namespace: str | None = None, name: str | None = None, **query: str) -> str:
+        """Return where the API server has one of them, all of a namespace, or all; `query` as it takes it, if not empty."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         parts = [root, *(("namespaces", quote(namespace, safe="")) if namespace else ()), self.plural]
         if name:
             parts.append(quote(name, safe=""))
-        return "/".join(parts) + (f"?labelSelector={quote(labels, safe='')}" if labels else "")
+        asked = urlencode({key: value for key, value in query.items() if value}, quote_via=quote, safe="")
+        return "/".join(parts) + (f"?{asked}" if asked else "")
 
 
 CHOREOGRAPHIES: Final = Kind(OUR_GROUP, "v1alpha1", "choreographies", "Choreography")

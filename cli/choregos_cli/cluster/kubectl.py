@@ -19,6 +19,8 @@ from choregos_cli.cluster.kinds import Kind
 
 PATIENCE: Final = 20.0
 """Seconds for one call; the API server itself is given a little less."""
+PAGE: Final = 500
+"""Objects that are asked for at once, as kubectl does it: the pods of a large cluster are more than one answer may take."""
 _REQUEST: Final = 15
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -100,9 +102,15 @@ class Kubectl:
 
     async def all(self, kind: Kind, *, namespace: str | None = None, labels: str = "") -> tuple[Object, ...]:
         """Return all objects of a kind, of one namespace or of all; NotInstalledError if it is ours and unknown."""
-        found = await self._raw(kind, kind.path(namespace=namespace, labels=labels))
-        head = {"apiVersion": found["apiVersion"], "kind": kind.kind}
-        return tuple(head | item for item in found.get("items") or ())
+        items: list[Object] = []
+        following: str | None = ""
+        while following is not None:
+            path = kind.path(namespace=namespace, labelSelector=labels, limit=str(PAGE), **{"continue": following})
+            found = await self._raw(kind, path)
+            head = {"apiVersion": found["apiVersion"], "kind": kind.kind}
+            items += (head | item for item in found.get("items") or ())
+            following = found["metadata"].get("continue") or None
+        return tuple(items)
 
     async def one(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """Return an object, or None if there is none of that name; NotInstalledError if its kind is ours and unknown."""

@@ -30,13 +30,13 @@ def pods_by_service(pods: Iterable[Mapping[str, Any]]) -> dict[str, ServicePods]
     """Return the labelled pods that count, by the service that they are replicas of."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for pod in pods:
-        if _counts(pod):
+        if counts(pod):
             found.setdefault(pod["metadata"]["labels"][SERVICE_LABEL], []).append(pod)
     return {service: _of(mine) for service, mine in found.items()}
 
 
 def _of(pods: Iterable[Mapping[str, Any]]) -> ServicePods:
-    injected = [pod for pod in pods if _has_ambassador(pod)]
+    injected = [pod for pod in pods if container_of(pod) is not None]
     return ServicePods(
         tuple(pod["metadata"]["name"] for pod in pods),
         tuple(pod["metadata"]["name"] for pod in injected),
@@ -44,17 +44,19 @@ def _of(pods: Iterable[Mapping[str, Any]]) -> ServicePods:
     )
 
 
-def _counts(pod: Mapping[str, Any]) -> bool:
+def counts(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is to have an ambassador, and is neither over nor on its way out."""
     metadata = pod["metadata"]
     declined = (metadata.get("annotations") or {}).get(_DECLINED) == "false"
-    over = pod.get("status", {}).get("phase") in _OVER
+    over = (pod.get("status") or {}).get("phase") in _OVER
     return not (declined or over or "deletionTimestamp" in metadata)
 
 
-def _has_ambassador(pod: Mapping[str, Any]) -> bool:
+def container_of(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the ambassador's container of a pod."""
     spec = pod["spec"]
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
-    return any(each["name"] == AMBASSADOR for each in containers)
+    return next((each for each in containers if each["name"] == AMBASSADOR), None)
 
 
 def _ready(pod: Mapping[str, Any]) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from choregos_cli.cluster.complaints import complaint
@@ -16,6 +18,41 @@ PATIENCE: Final = 15.0
 """Seconds for the first connection to stand."""
 _GRACE: Final = 2.0
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
+
+
+class Forwards:
+    """Forwarded ports that connections share: one kubectl for each Service, however many buses are behind it."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._open: dict[tuple[str, str, int], _Shared] = {}
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def to(self, namespace: str, service: str, port: int) -> AsyncIterator[int]:
+        """Yield the same as `forwarded`, which ends with the last who uses it; raises CommandError."""
+        key = namespace, service, port
+        async with self._opening:
+            if key not in self._open:
+                async with AsyncExitStack() as stack:
+                    local = await stack.enter_async_context(forwarded(self._kubectl, *key))
+                    self._open[key] = _Shared(local, stack.pop_all())
+            shared = self._open[key]
+            shared.users += 1
+        try:
+            yield shared.port
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del self._open[key]
+                await shared.stack.aclose()
+
+
+@dataclass(slots=True)
+class _Shared:
+    port: int
+    stack: AsyncExitStack
+    users: int = 0
 
 
 @asynccontextmanager
@@ -33,7 +70,7 @@ async def forwarded(kubectl: Kubectl, namespace: str, service: str, port: int) -
     target = [f"--namespace={namespace}", f"service/{service}", f":{port}"]
     async with Processes() as processes:
         command = kubectl.command("port-forward", "--address=127.0.0.1", *target)
-        process = await processes.start(command, environment=os.environ, directory=processes.directory, on_line=heard)
+        process = await processes.start(command, environment=os.environ, directory=Path.cwd(), on_line=heard)
         try:
             yield await _announced(process, announced, f"{service}.{namespace}:{port}")
         finally:

@@ -29,8 +29,9 @@ class Server:
         return f"{self.scheme}://{self.host}:{self.port}"
 
     def through(self, port: int) -> str:
-        """Return the URL of the same server behind a port of the loopback."""
-        return f"{self.scheme}://127.0.0.1:{port}"
+        """Return the URL of the same server behind a port of the loopback, with user and password if it has them."""
+        known, at, _ = urlsplit(self.url).netloc.rpartition("@")
+        return f"{self.scheme}://{known}{at}127.0.0.1:{port}"
 
     def service(self, namespace: str) -> tuple[str, str] | None:
         """Return namespace and name of the Service that the host may stand for, seen from a pod of `namespace`."""
@@ -46,14 +47,22 @@ class Server:
 
 def server(url: str) -> Server:
     """Read one URL; raises MisuseError."""
+    whole = url if "://" in url else f"nats://{url}"
     try:
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
+        parts = urlsplit(whole)
         port = parts.port or PORT
     except ValueError:
-        raise MisuseError(f"{url!r} is no address of a NATS server", _HINT) from None
+        raise _no_address(url) from None
     if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
-        raise MisuseError(f"{url!r} is no address of a NATS server", _HINT)
-    return Server(url, parts.scheme, parts.hostname, port)
+        raise _no_address(url)
+    return Server(whole, parts.scheme, parts.hostname, port)
+
+
+def _no_address(url: str) -> MisuseError:
+    """Return the error, which logs may keep: without what stands before an @."""
+    scheme, separator, rest = url.rpartition("://")
+    shown = f"{scheme}{separator}...@{rest.rpartition('@')[2]}" if "@" in rest else url
+    return MisuseError(f"{shown!r} is no address of a NATS server", _HINT)
 
 
 def _of_pod(parts: list[str]) -> tuple[str, str] | None:

@@ -18,6 +18,7 @@ from choregos_cli.cluster.bus import ClusterBus, Given, cluster_bus
 from choregos_cli.cluster.kinds import CHOREOGRAPHIES, CONFIG_MAPS, EVENT_BUSES, PODS
 from choregos_cli.cluster.kubectl import Kubectl, Object
 from choregos_cli.cluster.pods import SERVICE_LABEL, pods_by_service
+from choregos_cli.cluster.port_forward import Forwards
 from choregos_cli.cluster.scene import Scene, scene
 from choregos_cli.cluster.stored_events import count_stored, first_stored, last_stored
 from choregos_cli.cluster.survey import BusSurvey, survey
@@ -36,6 +37,7 @@ class Looker:
         self._kubectl = kubectl
         self._given = given
         self._namespace = namespace
+        self._forwards = Forwards(kubectl)
         self._open: dict[_Key, tuple[ClusterBus, AsyncExitStack]] = {}
         self.unknown: tuple[str, ...] = ()
         """What could not be read at the last look, and why."""
@@ -94,7 +96,7 @@ class Looker:
     async def _bus(self, key: _Key) -> ClusterBus:
         if key not in self._open:
             stack = AsyncExitStack()
-            opened = await stack.enter_async_context(cluster_bus(self._kubectl, *key, self._given))
+            opened = await stack.enter_async_context(cluster_bus(self._kubectl, *key, self._given, self._forwards))
             self._open[key] = opened, stack
         return self._open[key][0]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from choregos_operator.annotations import Tuning
 from choregos_operator.bus_identity import Place
 from choregos_operator.injection.pod import CONTAINER, HANDSHAKE_FIRST, NATS_URL, SERVER_NAME, Manifest, spec
+from choregos_operator.injection.settings import InjectionSettings
 from choregos_operator.injection.volumes import CONFIGURATION_FILE, CREDENTIALS_PATH, mounts
 
 METRICS_PORT: Final = "choregos-prom"
@@ -16,6 +17,7 @@ METRICS_PORT: Final = "choregos-prom"
 PUBLISH_URL: Final = "CHOREGOS_PUBLISH_URL"
 USER: Final = 65532
 """The image's own user, needed only where the pod would have its containers run as root."""
+_EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  the ambassador's default
 DRAIN: Final = ("choregos-ambassador", "drain")
 
 _SECURITY: Final = {
@@ -37,13 +39,13 @@ def until_drained(tuning: Tuning) -> dict[str, Any]:
     return {"httpGet": {"path": "/drained", "port": tuning.probes_port}}
 
 
-def ambassador(pod: Manifest, tuning: Tuning, *, image: str, where: Place) -> dict[str, Any]:
+def ambassador(pod: Manifest, tuning: Tuning, settings: InjectionSettings, where: Place) -> dict[str, Any]:
     """Return the container for this pod. Its command is the image's."""
     return {
         "name": CONTAINER,
-        "image": tuning.image or image,
+        "image": tuning.image or settings.image,
         "restartPolicy": "Always",
-        "env": _environment(tuning, where),
+        "env": _environment(tuning, settings.probes_host, where),
         "ports": [{"name": METRICS_PORT, "containerPort": tuning.probes_port}],
         **_probes(tuning.probes_port),
         "lifecycle": {"preStop": {"exec": {"command": list(DRAIN)}}},
@@ -54,7 +56,7 @@ def ambassador(pod: Manifest, tuning: Tuning, *, image: str, where: Place) -> di
     }
 
 
-def _environment(tuning: Tuning, where: Place) -> list[dict[str, Any]]:
+def _environment(tuning: Tuning, probes_host: str, where: Place) -> list[dict[str, Any]]:
     """Say what the ambassador cannot do without, and what differs from its defaults."""
     usual = Tuning()
     always = {
@@ -65,13 +67,14 @@ def _environment(tuning: Tuning, where: Place) -> list[dict[str, Any]]:
     greeting = {HANDSHAKE_FIRST: "true"} if where.handshake_first else {}
     if where.server_name:
         greeting[SERVER_NAME] = where.server_name
+    listening = {} if probes_host == _EVERY_ADDRESS else {"CHOREGOS_PROBES_HOST": probes_host}
     tuned = {
         f"CHOREGOS_{field.upper()}": str(getattr(tuning, field)).lower()
         for field in ("publish_port", "probes_port", "log_level", "log_events", "log_answers")
         if getattr(tuning, field) != getattr(usual, field)
     }
     pod = {"name": "CHOREGOS_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    return [*({"name": name, "value": value} for name, value in (always | greeting | tuned).items()), pod]
+    return [*({"name": name, "value": value} for name, value in (always | greeting | listening | tuned).items()), pod]
 
 
 def _probes(port: int) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def inject(
         *annotations.unknown_labels(manifest.labels(pod)),
         *reading.warnings,
     )
-    container = ambassador(pod, reading.tuning, image=settings.image, where=place(bus, settings.servers))
+    container = ambassador(pod, reading.tuning, settings, place(bus, settings.servers))
     marks = {annotations.BUS: bus_name}
     if configuration:
         marks[annotations.CONFIGURATION_HASH] = configuration_hash(configuration)

@@ -11,6 +11,8 @@ class InjectionSettings:
     """Image of the ambassador, unless the pod names another."""
     nats_url: str
     """URLs of the NATS servers of every bus that names none, separated by commas."""
+    probes_host: str = "0.0.0.0"  # noqa: S104  as the ambassador's own default
+    """Address that probes and metrics listen on: the kubelet comes from outside the pod."""
 
     @property
     def servers(self) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ class Endpoints:
     def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
         self._store, self._metrics = store, metrics
         self._orphan_ttl = settings.orphan_ttl_days * _DAY
-        self._injection = InjectionSettings(image=settings.ambassador_image, nats_url=settings.nats_url)
+        self._injection = InjectionSettings(
+            image=settings.ambassador_image, nats_url=settings.nats_url, probes_host=settings.probes_host
+        )
         self.leaving = False
         """Whether connections are closed after their next answer, so that the API server goes to another replica."""
 
