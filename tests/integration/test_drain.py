@@ -6,16 +6,18 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from nats.errors import NoRespondersError
 
 from support.ambassador import Ambassador
 from support.scene import SERVICE, Scene, metric, scene
 from support.service import Call, always
+from support.waiting import wait_for
 
 json_answer = always(200, b'{"made": true}', content_type="application/json")
 AT_ONCE = 3.0
@@ -55,9 +57,15 @@ async def post(url: str, **headers: str) -> int:
 
 
 async def status(shop: Scene) -> dict[str, Any]:
-    """What the ambassador says of itself over NATS."""
-    answer = await shop.bus.connection.request(f"{shop.bus.names.root}.status.{SERVICE}", timeout=5)
-    found: dict[str, Any] = json.loads(answer.data)
+    """What the ambassador says of itself over NATS, once it listens: its reactions begin at the same time."""
+    subject, found = f"{shop.bus.names.root}.status.{SERVICE}", dict[str, Any]()
+
+    async def answered() -> bool:
+        with suppress(NoRespondersError):
+            found.update(json.loads((await shop.bus.connection.request(subject, timeout=5)).data))
+        return bool(found)
+
+    await wait_for(answered, "the ambassador answers over NATS")
     return found
 
 
