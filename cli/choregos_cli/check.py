@@ -11,17 +11,9 @@ from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.flow import MAX_LAG
 from choregos_cli.checks.reading import read_facts
 from choregos_cli.checks.report import as_json, count, lines_of, show
+from choregos_cli.cluster import options
 from choregos_cli.cluster.bus import Given
 from choregos_cli.cluster.kubectl import Kubectl
-from choregos_cli.cluster.options import (
-    AllNamespaces,
-    Context,
-    Kubeconfig,
-    Namespace,
-    Nats,
-    NatsCredentials,
-    ReleaseNamespace,
-)
 from choregos_cli.console import output, print_json
 from choregos_cli.errors import ExitCode, MisuseError, RefusedError, UnreachableError
 from choregos_cli.interrupts import run_interruptible
@@ -40,8 +32,8 @@ class Output(StrEnum):
 
 def command(
     *,
-    namespace: Namespace = None,
-    all_namespaces: AllNamespaces = False,
+    namespace: options.Namespace = None,
+    all_namespaces: options.AllNamespaces = False,
     format_: Annotated[Output, typer.Option("--output", "-o", help="Print lines, or one JSON document.")] = Output.TEXT,
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="Look again until nothing fails, for so long, as 2m.")
@@ -49,22 +41,21 @@ def command(
     max_lag: Annotated[
         int, typer.Option("--max-lag", metavar="N", min=0, help="Events that a reaction may be behind.")
     ] = MAX_LAG,
-    nats: Nats = None,
-    nats_credentials: NatsCredentials = None,
-    release_namespace: ReleaseNamespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
+    nats: options.Nats = None,
+    nats_credentials: options.NatsCredentials = None,
+    release_namespace: options.ReleaseNamespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
 ) -> int:
     """Check the cluster, the operator, NATS, and how events flow in a namespace.
 
     It changes nothing: two objects are tried in a dry run of the API server. What you may not read is skipped, and the
     right that is missing is named. NATS inside of the cluster is reached by `kubectl port-forward`.
     """
-    if namespace and all_namespaces:
-        raise MisuseError("--namespace and --all-namespaces contradict one another", "leave one of them out")
+    options.refuse_both(namespace, all_namespaces)
     patience = _seconds(wait)
-    kubectl = Kubectl.find(kubeconfig=kubeconfig, context=context)
-    given = Given(nats, nats_credentials, release_namespace)
+    kubectl = options.kubectl(kubeconfig, context)
+    given = options.given(nats, nats_credentials, release_namespace)
 
     async def look() -> int:
         where = None if all_namespaces else namespace or await kubectl.namespace()

@@ -13,7 +13,7 @@ from choregos_cli.cluster import options
 from choregos_cli.cluster.bus import Given
 from choregos_cli.cluster.kubectl import Kubectl
 from choregos_cli.console import output, print_json
-from choregos_cli.errors import ExitCode, MisuseError, RefusedError, UnreachableError
+from choregos_cli.errors import ExitCode, RefusedError, UnreachableError
 from choregos_cli.interrupts import run_interruptible
 from choregos_cli.live.figures import Seen, Shown, figures
 from choregos_cli.live.look import Looker
@@ -49,8 +49,7 @@ def command(
     What cannot be read, for a lack of rights or because NATS is away, is shown as `?` and named at the end; the exit
     code is 3 then.
     """
-    if namespace and all_namespaces:
-        raise MisuseError("--namespace and --all-namespaces contradict each other", "leave one of the two out")
+    options.refuse_both(namespace, all_namespaces)
     showing = _Showing(
         options.kubectl(kubeconfig, context),
         options.given(nats, nats_credentials, release_namespace),

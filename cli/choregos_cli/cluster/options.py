@@ -7,6 +7,7 @@ import typer
 
 from choregos_cli.cluster.bus import Given
 from choregos_cli.cluster.kubectl import Kubectl
+from choregos_cli.errors import MisuseError
 
 Namespace = Annotated[
     str | None,
@@ -40,6 +41,12 @@ ReleaseNamespace = Annotated[
         "--release-namespace", metavar="NS", help="Of the operator; searched for if left out.", show_default=False
     ),
 ]
+
+
+def refuse_both(namespace: str | None, all_namespaces: bool) -> None:
+    """Raise MisuseError if one namespace is asked for, and all of them."""
+    if namespace and all_namespaces:
+        raise MisuseError("--namespace and --all-namespaces contradict each other", "leave one of the two out")
 
 
 def kubectl(kubeconfig: str | None, context: str | None) -> Kubectl:
