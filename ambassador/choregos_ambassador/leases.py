@@ -1,7 +1,8 @@
 """Leases and settlements: keeps held events held, and sees that ACK and NAK arrive.
 
-Every event in hand is renewed (`+WPI`) every 10 s from its receipt on. An ACK or NAK is sent with a reply subject, and
-again until JetStream confirms it or the lease ends; whoever settles an event does not wait for that.
+Every event in hand is renewed (`+WPI`) every 10 s from its receipt on; that counts from when it was sent, and only once
+JetStream has confirmed it: what went into a dead connection renews nothing. An ACK or NAK is sent with a reply subject, too,
+and again until JetStream confirms it or the lease ends; whoever settles an event does not wait for that.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Leases:
         self._bus = bus
         self._held: set[Delivery] = set()
         self._unconfirmed: dict[str, _Unconfirmed] = {}
+        self._renewals: dict[str, _Unconfirmed] = {}
         self._outgoing: list[tuple[str, _Unconfirmed]] = []
         self._sending: asyncio.Future[None] | None = None
         self._awake = time.monotonic()
@@ -100,14 +102,17 @@ class Leases:
 
     def _settle(self, delivery: Delivery, verb: bytes) -> None:
         self.let_go(delivery)
-        self._number += 1
-        reply = f"{self._inbox}.{self._number}"
+        reply = self._next_reply()
         settlement = _Unconfirmed(delivery, verb, time.monotonic())
         self._unconfirmed[reply] = settlement
         self._all_confirmed.clear()
         if not self._outgoing:
             asyncio.get_running_loop().call_later(GATHER, self._send_outgoing)
         self._outgoing.append((reply, settlement))
+
+    def _next_reply(self) -> str:
+        self._number += 1
+        return f"{self._inbox}.{self._number}"
 
     def _send_outgoing(self) -> None:
         self._sending = asyncio.ensure_future(self._send_all(self._outgoing))
@@ -126,7 +131,10 @@ class Leases:
     async def _confirmed(self, message: Msg) -> None:
         if (message.headers or {}).get("Status"):
             return  # nobody there to confirm it: between two leaders, say
-        self._forget(message.subject)
+        if renewal := self._renewals.pop(message.subject, None):
+            renewal.delivery.renewed = max(renewal.delivery.renewed, renewal.sent)
+        else:
+            self._forget(message.subject)
 
     def _forget(self, reply: str) -> None:
         self._unconfirmed.pop(reply, None)
@@ -137,8 +145,7 @@ class Leases:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            for delivery in [each for each in self._held if RENEW_EVERY <= now - each.renewed <= ACK_WAIT]:
-                await self._renew(delivery, now)
+            await self._renew_all(now)
             for reply, settlement in list(self._unconfirmed.items()):
                 await self._insist(reply, settlement, now)
             if now - self._awake < PAUSED or await self._caught_up():
@@ -152,12 +159,21 @@ class Leases:
             return False
         return True
 
+    async def _renew_all(self, now: float) -> None:
+        """Renew what is due, and again what was not confirmed; what is lost is never renewed, for it is another's."""
+        self._renewals = {reply: each for reply, each in self._renewals.items() if now - each.sent <= ACK_WAIT}
+        asked = {each.delivery for each in self._renewals.values() if now - each.sent < CONFIRM_WITHIN}
+        for delivery in self._held - asked:
+            if RENEW_EVERY <= now - delivery.renewed <= ACK_WAIT:
+                await self._renew(delivery, now)
+
     async def _renew(self, delivery: Delivery, now: float) -> None:
+        reply = self._next_reply()
+        self._renewals[reply] = _Unconfirmed(delivery, _PROGRESS, now)
         try:
-            await self._bus.client.publish(delivery.ack_subject, _PROGRESS)
+            await self._bus.client.publish(delivery.ack_subject, _PROGRESS, reply=reply)
         except (nats.errors.Error, OSError):
-            return  # tried again at the next tick
-        delivery.renewed = now
+            return  # tried again as one that is not confirmed
 
     async def _insist(self, reply: str, settlement: _Unconfirmed, now: float) -> None:
         if settlement.delivery.lost:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from support.scene import scene
 from support.service import Call
+from support.tcp_proxy import TcpProxy
 
 LONGER = 34.0
 """Seconds, more than `ack_wait`."""
@@ -61,6 +62,37 @@ async def a_holder_that_slept_neither_hands_back_nor_buries(retry: int) -> None:
         assert not await shop.bus.dead_letters()
 
 
+async def a_holder_that_was_cut_off_neither_hands_back_nor_buries() -> None:
+    """What it sent into the dead connection renewed nothing, though nobody told it so."""
+    may_answer = [asyncio.Event(), asyncio.Event()]
+
+    async def answer(_: Call) -> web.Response:
+        number = len(shop.service.calls)
+        await may_answer[number - 1].wait()
+        return web.Response(status=500) if number == 1 else made()
+
+    async with scene(delivery=SLOW | {"retry": 0}) as shop:
+        shop.service.handler = answer
+        async with (
+            TcpProxy("127.0.0.1", shop.server.port) as wire,
+            shop.ambassador(CHOREGOS_NATS_URL=f"nats://127.0.0.1:{wire.port}") as hermit,
+        ):
+            await shop.publish(1)
+            await shop.service.until_calls(1)
+            wire.black_hole()
+            async with shop.ambassador():
+                await shop.service.until_calls(2, PATIENCE)
+                may_answer[0].set()
+                await hermit.logged("hop", verdict="lease-lost")
+                wire.heal()
+                await hermit.until(lambda: sum(line["message"] == "connected" for line in hermit.lines) == 2)
+                may_answer[1].set()
+                await shop.settled()
+        assert shop.called() == ["e0", "e0"]
+        assert await shop.causes() == ["e0"]
+        assert not await shop.bus.dead_letters()
+
+
 async def what_waited_in_the_socket_is_not_touched() -> None:
     """Events that were delivered to a stopped process are another's when it wakes: it does not even ask the service."""
 
@@ -93,4 +125,5 @@ async def test_leases_in_real_time() -> None:
         stories.create_task(a_slow_answer_is_waited_for())
         stories.create_task(a_holder_that_slept_neither_hands_back_nor_buries(retry=0))
         stories.create_task(a_holder_that_slept_neither_hands_back_nor_buries(retry=5))
+        stories.create_task(a_holder_that_was_cut_off_neither_hands_back_nor_buries())
         stories.create_task(what_waited_in_the_socket_is_not_touched())

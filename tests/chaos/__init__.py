@@ -1,0 +1,1 @@
+"""The fault campaign: a choreography under load and faults, and the proof from ledgers and streams that nothing is lost."""
