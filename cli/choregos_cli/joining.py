@@ -86,7 +86,7 @@ async def _as_it_is(client: Client, stream: Stream) -> Stream:
     return replace(
         stream,
         replicas=config.get("num_replicas", 1),
-        max_age=config.get("max_age", 0) / 1e9,
+        max_age=stream.max_age if stream.inbox else config.get("max_age", 0) / 1e9,
         max_bytes=config.get("max_bytes", -1),
         duplicate_window=config.get("duplicate_window", 0) / 1e9,
         atomic=config.get("allow_atomic", False),

@@ -48,7 +48,6 @@ _BUS_HASH = (
 
 def annotations() -> str:
     """Return the page."""
-    docs = attribute_docs(Tuning)
     return page(
         "Labels and annotations of a pod",
         f"""
@@ -60,18 +59,7 @@ created: a change takes effect with new pods.""",
             ("label", "takes", "meaning"),
             [(code(SERVICE_LABEL), "the name of a service, a DNS label", _SERVICE)],
         ),
-        table(
-            ("annotation", "takes", "default", "meaning"),
-            (
-                (
-                    code(annotation(field.name)),
-                    KINDS[field.name].allowed,
-                    _default(field.name, field.default),
-                    docs[field.name],
-                )
-                for field in fields(Tuning)
-            ),
-        ),
+        _tuning(),
         """
 A value that cannot be used refuses the pod, with the ones that can. A name under `choregos.dev/` that is not known is
 warned of, and changes nothing. CPU and memory are written as everywhere in Kubernetes; where only a limit is given that is
@@ -80,16 +68,7 @@ below the default request, it is the request, too.
 A namespace whose ResourceQuota counts `limits.cpu` or `limits.memory` takes only pods whose every container has them: give
 the ambassador limits by these annotations, or all containers by a LimitRange.""",
         "## What the operator writes",
-        table(
-            ("label or annotation", "by", "meaning"),
-            [
-                (f'label `{INJECTED_LABEL}: "{INJECTED}"`', "webhook", "The pod has its ambassador."),
-                (code(CONFIGURATION_HASH), "webhook, controller", _HASH),
-                (code(CONFIGURATION_GENERATION), "controller", _GENERATION),
-                (code(BUS), "webhook", "The bus that the ambassador connects to, where the pod did not name one."),
-                (code(BUS_HASH), "webhook", _BUS_HASH),
-            ],
-        ),
+        _written(),
         "## What is injected",
         f"""
 * `{CONTAINER}`, a native sidecar: the first init container, with `restartPolicy: Always`. It starts before all others and
@@ -107,6 +86,35 @@ Choreography sends events there, if it holds a container or volume of these name
 of what may surprise: a `terminationGracePeriodSeconds` (by default {USUAL_GRACE}) below the longest `delivery.timeout` of its
 service (better: {DRAIN_MARGIN} more than that), a service that no choreography has, a quality of service that is `Guaranteed`
 no more, `hostNetwork`.""",
+    )
+
+
+def _tuning() -> str:
+    docs = attribute_docs(Tuning)
+    return table(
+        ("annotation", "takes", "default", "meaning"),
+        (
+            (
+                code(annotation(field.name)),
+                KINDS[field.name].allowed,
+                _default(field.name, field.default),
+                docs[field.name],
+            )
+            for field in fields(Tuning)
+        ),
+    )
+
+
+def _written() -> str:
+    return table(
+        ("label or annotation", "by", "meaning"),
+        [
+            (f'label `{INJECTED_LABEL}: "{INJECTED}"`', "webhook", "The pod has its ambassador."),
+            (code(CONFIGURATION_HASH), "webhook, controller", _HASH),
+            (code(CONFIGURATION_GENERATION), "controller", _GENERATION),
+            (code(BUS), "webhook", "The bus that the ambassador connects to, where the pod did not name one."),
+            (code(BUS_HASH), "webhook", _BUS_HASH),
+        ],
     )
 
 

@@ -80,13 +80,7 @@ that names the objects and the mend. `Ready` takes over the first answer that st
             ((code(each), _kinds(each), attribute_docs(Type)[each.name]) for each in Type),
         ),
         "## Reasons",
-        table(
-            ("reason", "condition", "`Ready`", "meaning", "what to do"),
-            (
-                (code(reason), *_seen(Reason(reason)), attribute_docs(Reason)[Reason(reason).name], mend)
-                for reason, mend in explained(Reason, _MENDS)
-            ),
-        ),
+        _reasons(),
         """
 A choreography without any pod is ready, as a Service is without endpoints: applying it may come before the workloads. Figures in
 the status (lag, dead letters, orphans) are at most a minute old and written only when they change; for live ones, ask the bus.""",
@@ -95,23 +89,37 @@ the status (lag, dead letters, orphans) are at most a minute old and written onl
 Each is written once, and not again within {format_duration(QUIET.total_seconds())}; their `reportingController` is
 `{CONTROLLER}`. A condition that changes for the worse or the better is an Event, too, with the
 condition's reason; pods that start and ambassadors that load a new configuration are none.""",
-        table(
-            ("reason", "type", "about", "meaning", "what to do"),
-            (
-                (
-                    code(reason),
-                    _HAPPENED[Happened(reason)][0],
-                    _about(Happened(reason)),
-                    attribute_docs(Happened)[Happened(reason).name],
-                    mend,
-                )
-                for reason, mend in explained(Happened, {each: mend for each, (_, mend) in _HAPPENED.items()})
-            ),
-        ),
+        _events(),
         """
 What the webhook warns of, `kubectl` prints when the object is applied: the [lint codes](../lint-codes.md) of level warning, what an
 edit does to events that are unread, and what is doubtful about a [pod](annotations.md). It refuses by the lint codes of level
 error.""",
+    )
+
+
+def _reasons() -> str:
+    return table(
+        ("reason", "condition", "`Ready`", "meaning", "what to do"),
+        (
+            (code(reason), *_seen(Reason(reason)), attribute_docs(Reason)[Reason(reason).name], mend)
+            for reason, mend in explained(Reason, _MENDS)
+        ),
+    )
+
+
+def _events() -> str:
+    return table(
+        ("reason", "type", "about", "meaning", "what to do"),
+        (
+            (
+                code(reason),
+                _HAPPENED[Happened(reason)][0],
+                _about(Happened(reason)),
+                attribute_docs(Happened)[Happened(reason).name],
+                mend,
+            )
+            for reason, mend in explained(Happened, {each: mend for each, (_, mend) in _HAPPENED.items()})
+        ),
     )
 
 

@@ -58,20 +58,14 @@ _ANSWERS: Final[Sequence[tuple[str, Answer, Reaction, str]]] = (
 
 def verdicts() -> str:
     """Return the page."""
-    words, troubles = attribute_docs(Action), attribute_docs(Trouble)
+    words = attribute_docs(Action)
     return page(
         "The verdict table",
         "What becomes of an event, by what the service answers. One event, one attempt, one verdict:",
         table(("verdict", "what happens"), ((code(action.value), words[action.name]) for action in Action)),
         "## By status",
         "The first row that holds the status counts. Redirects are not followed, 1xx answers are passed over.",
-        table(
-            ("the service answers", "verdict", "counts towards the breaker"),
-            (
-                (row.answer, code(row.action.value), "as trouble" if row.breaker else _as_answer(row.action))
-                for row in TABLE
-            ),
-        ),
+        _by_status(),
         """
 `delivery.reject` and `delivery.retryOn` of a reaction move statuses from 300 to 599 between the rows: `reject: [400]` makes
 400 a dead letter at once. 400 is retried otherwise, as in the contract of Azure Event Grid.""",
@@ -79,10 +73,7 @@ def verdicts() -> str:
         "The service's own word decides over the status, over `reject` and over `retryOn`. Any other word is passed over.",
         table(("value", "verdict"), ((code(word), code(action.value)) for word, action in OVERRIDES.items())),
         "## Without an answer",
-        table(
-            ("trouble", "what it is", "verdict"),
-            ((code(trouble.value), troubles[trouble.name], code(TROUBLES[trouble].value)) for trouble in Trouble),
-        ),
+        _without_answer(),
         """
 All of these count towards the breaker. A kept connection that the service closes before it sends anything is none of them:
 the request goes out once more on a fresh connection.""",
@@ -101,17 +92,39 @@ reply that no NATS message holds (`max_payload`) is `reply-too-large`, too.""",
         f"""
 A random time up to a ceiling that doubles: `backoffDelay` after the first attempt, at most `backoffMax`. A `Retry-After` of
 the answer, in seconds or as a date, lengthens it, up to `backoffMax`. By default, with `retry: {Delivery().retry}`:""",
-        table(
-            ("after attempt", "waits up to"),
-            (
-                (str(attempt), format_duration(backoff.ceiling(Delivery(), attempt)))
-                for attempt in range(1, Delivery().retry + 1)
-            ),
-        ),
+        _waits(),
         f"""
 The {Delivery().retry + 1}th attempt is the last: the event becomes a [dead letter](dead-letters.md), reason `exhausted`. But
 only while the breaker is closed; otherwise it waits `backoffMax` and comes again, for then it is the service that ails and not
 the event. Why: [Delivery](../concepts/delivery.md).""",
+    )
+
+
+def _by_status() -> str:
+    return table(
+        ("the service answers", "verdict", "counts towards the breaker"),
+        (
+            (row.answer, code(row.action.value), "as trouble" if row.breaker else _as_answer(row.action))
+            for row in TABLE
+        ),
+    )
+
+
+def _without_answer() -> str:
+    troubles = attribute_docs(Trouble)
+    return table(
+        ("trouble", "what it is", "verdict"),
+        ((code(trouble.value), troubles[trouble.name], code(TROUBLES[trouble].value)) for trouble in Trouble),
+    )
+
+
+def _waits() -> str:
+    return table(
+        ("after attempt", "waits up to"),
+        (
+            (str(attempt), format_duration(backoff.ceiling(Delivery(), attempt)))
+            for attempt in range(1, Delivery().retry + 1)
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from choregos_contract.names import BusNames, token
 from choregos_contract.quantities import format_duration
 from choregos_contract.wiring import ACK_WAIT, wanted
 from reference_pages.markdown import code, page, table
-from reference_pages.samples import NAMES
+from reference_pages.samples import NAMES, WITH_INBOX
 
 _IDS = ("order-77", "customer-5", "0192f0c4-7b6a-7c3e-8a4b-5d6e7f808182", "Zürich", "")
 _VECTORS = (
@@ -23,6 +23,10 @@ _VECTORS = (
     (
         "dead letter record: stream, its creation time, sequence, service",
         ("dead-letter", NAMES.event_stream, "2026-01-02T03:04:05.678901234Z", "4711", "payment"),
+    ),
+    (
+        "key in the inbox: service, event, source, id, empty (of a redriven event, its `Nats-Msg-Id`)",
+        ("inbox", "payment", "OrderPlaced", "/shop/shop", "o-1", ""),
     ),
 )
 
@@ -49,18 +53,7 @@ A name that holds anything but letters, digits, `_` and `-` is percent-encoded i
 Both are CRC-32 (IEEE 802.3, as in zlib) of the UTF-8 of a text, modulo {NAMES.partitions} and {NAMES.shards} unless the
 `EventBus` says otherwise. The shard is that of the correlation id, so one transaction lies in one slice of the stream. The
 partition is that of the attribute `partitionkey`, otherwise of the correlation id. Test vectors:""",
-        table(
-            ("text", "CRC-32", "partition", "shard"),
-            (
-                (
-                    code(text) if text else "(empty)",
-                    f"`{crc32(text.encode()):08x}`",
-                    str(NAMES.partition(text)),
-                    str(NAMES.shard(text)),
-                )
-                for text in _IDS
-            ),
-        ),
+        _moduli(),
         "## Derived ids",
         """
 A derived id is the first 128 bits of the SHA-256 of its parts, joined by NUL, in base64url without padding: 22 characters. The
@@ -72,7 +65,8 @@ first part is the kind. Test vectors:""",
         "A reply's record (`Nats-Msg-Id`) is derived from its id alone (kind `reply-record`); [decision 3]"
         "(../decisions/0003-replies-are-recorded-by-their-derived-id.md) says why.",
         "## Streams and durables",
-        "As `choregos up` makes them for a bus that has no `EventBus`. What the server's version does not know is left out.",
+        "As `choregos up` makes them for a bus that has no `EventBus`. What the server's version does not know is left out. The "
+        "inbox is there once a reaction has `idempotency`, here one with `ttl: 1d`.",
         _streams(),
         f"""
 Every reaction is one durable pull consumer: explicit acknowledgement, `ack_wait` {format_duration(ACK_WAIT)}, `max_deliver` -1,
@@ -87,6 +81,7 @@ def _names(names: BusNames) -> str:
         ("stream of events", names.event_stream),
         ("stream of dead letters", names.dead_letter_stream),
         ("key-value bucket of the ambassadors' notes", names.note_bucket),
+        ("key-value bucket of the inbox", names.inbox_bucket),
         (
             "subject of an event: type, partition, shard",
             names.event_subject(event.type, event.correlation_id, event.partition_key),
@@ -106,8 +101,23 @@ def _names(names: BusNames) -> str:
     return table(("what", "name"), ((what, code(name)) for what, name in rows))
 
 
+def _moduli() -> str:
+    return table(
+        ("text", "CRC-32", "partition", "shard"),
+        (
+            (
+                code(text) if text else "(empty)",
+                f"`{crc32(text.encode()):08x}`",
+                str(NAMES.partition(text)),
+                str(NAMES.shard(text)),
+            )
+            for text in _IDS
+        ),
+    )
+
+
 def _streams() -> str:
-    configs = [stream.to_config("2.12.0") for stream in wanted([], None, NAMES.namespace).streams]
+    configs = [stream.to_config("2.12.0") for stream in wanted([WITH_INBOX], None, NAMES.namespace).streams]
     fields = [field for field in configs[0] if field not in ("name", "metadata")]
     fields += [field for config in configs for field in config if field not in (*fields, "name", "metadata")]
     rows = (
@@ -136,5 +146,6 @@ def _check_vectors() -> None:
         ids.reply_id("/shop/shop", "o-1", "payment", "OrderPlaced", ids.FAILURE),
         ids.keyed_event_id("shop", "OrderPlaced", "cart-9"),
         ids.dead_letter_record(NAMES.event_stream, "2026-01-02T03:04:05.678901234Z", 4711, "payment"),
+        ids.inbox_key("payment", "OrderPlaced", "/shop/shop", "o-1", ""),
     )
     assert named == tuple(ids.derive(*parts) for _, parts in _VECTORS)

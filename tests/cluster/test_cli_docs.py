@@ -4,9 +4,7 @@ import asyncio
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -15,32 +13,12 @@ from support.choreographed import Choreographed
 from support.cluster import Cluster
 from support.console_script import ROOT, SCRIPT, environment
 from support.controlled import controlled
+from support.shown_commands import Step, matches, steps
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-BLOCK = re.compile(r"^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "cli.md"
 FILE = Path("docs") / "first-steps" / "choreography.yaml"
-ANYTHING = "…"
-
-
-class Step(NamedTuple):
-    command: str
-    printed: str
-
-
-def steps(command: str) -> Iterator[Step]:
-    """The commands of one section, each with what the page says that it prints."""
-    page = (ROOT / "docs" / "cli.md").read_text()
-    section = page.partition(f"## `choregos {command} ")[2].partition("\n## ")[0]
-    for block in BLOCK.finditer(section):
-        for shown in re.split(r"^\$ ", block["text"], flags=re.MULTILINE)[1:]:
-            line, _, printed = shown.partition("\n")
-            yield Step(line, printed)
-
-
-def matches(printed: str, expected: str) -> bool:
-    parts = [re.escape(" ".join(part.split())) for part in expected.split(ANYTHING)]
-    return re.fullmatch(r".*".join(parts), " ".join(printed.split()), re.DOTALL) is not None
 
 
 class Reader:
@@ -88,7 +66,7 @@ async def test_the_examples_on_the_page_print_what_it_shows(
         await shop.until("orders", "True")
         for number in range(2):
             await shop.bus().publish("OrderPlaced", event_id=str(number))
-        shown = [*steps("plan"), *steps("status")]
+        shown = [*steps(PAGE, "`choregos plan "), *steps(PAGE, "`choregos status ")]
         assert len(shown) == 4
         for step in shown:
             printed = ""
@@ -101,4 +79,4 @@ async def test_the_examples_on_the_page_print_what_it_shows(
             try:
                 await wait_for(as_shown, step.command, 15)
             except AssertionError:
-                raise AssertionError(f"$ {step.command}\n{printed}") from None
+                raise AssertionError(f"{step}\n{printed}") from None

@@ -2,38 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from support.choreographed import SHOP, Choreographed, Manifest, becomes, reacting
 from support.cluster import Cluster
 from support.commands import Commands
-from support.controlled import Controlled, controlled
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-module = pytest_asyncio.fixture(scope="module", loop_scope="module")
 ORPHANED = "choregos.dev/orphaned"
-
-
-@module
-async def site(cluster: Cluster, crds: None) -> AsyncIterator[Controlled]:
-    """One controller for all tests here, each of which has a namespace of its own."""
-    with cluster.namespace("release") as release:
-        async with controlled(cluster, release) as running, running.controller():
-            yield running
-
-
-@pytest.fixture
-def shop(site: Controlled, namespace: str) -> Choreographed:
-    return Choreographed(site.shop.client, namespace, site.shop.nats)
-
-
-@pytest.fixture
-def commands(site: Controlled, namespace: str) -> Commands:
-    return Commands(site.kubeconfig, namespace, site.server.url)
 
 
 def document(services: Mapping[str, Any], name: str = "shop", **spec: Any) -> Manifest:

@@ -4,13 +4,11 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator
 from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from support.ambassador import Ambassador
@@ -18,30 +16,11 @@ from support.choreographed import SHOP, Choreographed, reacting
 from support.cluster import Cluster
 from support.commands import Commands
 from support.console_script import SCRIPT, environment
-from support.controlled import Controlled, controlled
+from support.controlled import Controlled
 from support.service import Call, Service
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-module = pytest_asyncio.fixture(scope="module", loop_scope="module")
-
-
-@module
-async def site(cluster: Cluster, crds: None) -> AsyncIterator[Controlled]:
-    """One controller for all tests here, each of which has a namespace of its own."""
-    with cluster.namespace("release") as release:
-        async with controlled(cluster, release) as running, running.controller():
-            yield running
-
-
-@pytest.fixture
-def shop(site: Controlled, namespace: str) -> Choreographed:
-    return Choreographed(site.shop.client, namespace, site.shop.nats)
-
-
-@pytest.fixture
-def commands(site: Controlled, namespace: str) -> Commands:
-    return Commands(site.kubeconfig, namespace, site.server.url)
 
 
 async def status(commands: Commands, *options: str, code: int = 0, nats: str = "") -> dict[str, Any]:

@@ -13,13 +13,13 @@ from nats.aio.client import Client
 
 from choregos_contract.configure import bus_names
 from choregos_contract.resources import Choreography
+from choregos_contract.survey import Reaction
 from choregos_contract.wire import wire
 from choregos_contract.wiring import Wanted, wanted
 from choregos_operator.bus.bring_about import bring_about
 from choregos_operator.bus.faults import BusAway, BusUnusable
 from choregos_operator.bus.positions import Positions
 from choregos_operator.bus.state import BusState, Change, Lost, Orphan, Restored
-from choregos_operator.bus.survey import Reaction
 from support.choreographies import choreography, event_bus
 from support.nats import NatsServer
 
@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 NAMES = bus_names(None, "shipping")
 EVENTS, LETTERS, NOTES = NAMES.event_stream, NAMES.dead_letter_stream, f"KV_{NAMES.note_bucket}"
 DURABLE = NAMES.durable("package", "OrderPlaced")
-REACTION = ("package", "OrderPlaced")
+REACTION = Reaction("package", "OrderPlaced")
 IN_MEMORY: dict[str, Any] = {"stream": {"storage": "memory"}}
 """For tests that delete a stream: on disk, its successor may find what it held."""
 
@@ -185,8 +185,8 @@ async def test_figures_are_told_by_reaction_and_by_stream(bus: Bus) -> None:
     state = await bus.wire(placed)
     assert state.pending == {REACTION: 2, ("package", "order.Removed"): 0}
     assert state.dead_letters == {("package", "order.Removed"): 2}
-    (events, letters, _) = state.streams
-    assert (events.name, events.messages, letters.messages, events.most) == (EVENTS, 3, 2, 2**30)
+    (events, letters) = (state.streams[name] for name in (EVENTS, NAMES.dead_letter_stream))
+    assert (events.messages, letters.messages, events.most) == (3, 2, 2**30)
     assert events.size > 0
 
 

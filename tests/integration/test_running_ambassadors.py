@@ -7,8 +7,9 @@ import time
 import pytest
 from nats.aio.msg import Msg
 
-from choregos_cli.cluster.ambassadors import SILENCE, SUBJECT, running_ambassadors
+from choregos_cli.cluster.ambassadors import SILENCE, running_ambassadors
 from choregos_contract.names import BusNames
+from choregos_contract.running import SUBJECT
 from support.bus import connected
 from support.nats import NatsServer
 

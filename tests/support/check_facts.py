@@ -8,13 +8,13 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from choregos_cli.checks.facts import BusFacts, Facts, Trial
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.controller_settings import Component
 from choregos_cli.cluster.kubectl import Right
-from choregos_cli.cluster.survey import BusSurvey, DurableState, Reaction, StreamState
 from choregos_contract.names import BusNames
 from choregos_contract.plan import Existing
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, DurableState, Reaction, StreamState
 from choregos_contract.wiring import ORPHANED, OURS, wanted
 from choregos_operator.certificates.issue import Terms, new_authority, new_leaf
 from choregos_operator.settings import Settings
@@ -98,13 +98,13 @@ def durable(*, unread: int = 0, in_hand: int = 0, orphaned: str = "") -> Durable
     """The durable of PAYMENT."""
     metadata = {f"{OURS}service": "payment", f"{OURS}event": "Ordered"} | ({ORPHANED: orphaned} if orphaned else {})
     existing = Existing({"max_ack_pending": 100, "metadata": metadata}, "")
-    return DurableState("choregos_payment_Ordered", existing, 0, unread, in_hand, 0, 0)
+    return DurableState("choregos_payment_Ordered", existing, unread=unread, in_hand=in_hand)
 
 
 def stream(name: str, *, size: int = 10, replicas: int = 1, current: tuple[str, ...] = ()) -> StreamState:
     """A stream that takes a hundred bytes."""
     leader = current[0] if current else ""
-    return StreamState(Existing({"name": name, "num_replicas": replicas}, ""), 1, size, 100, "", current, leader)
+    return StreamState(Existing({"name": name, "num_replicas": replicas}, ""), 1, size, 100, current, leader)
 
 
 def bus(*durables: DurableState, streams: tuple[StreamState, ...] | None = None, **changed: Any) -> BusFacts:

@@ -28,10 +28,13 @@ class Step(NamedTuple):
         return asks or ("curl " in self.command and " --data" not in self.command)
 
 
-def steps(page: Path) -> Iterator[Step]:
-    """Yield them in the page's order; a block of `sh` is one, and may print anything."""
+def steps(page: Path, section: str = "") -> Iterator[Step]:
+    """Yield them in the page's order; a block of `sh` is one, and may print anything.
+
+    With a `section`, only those of the one whose heading begins so.
+    """
     text = page.read_text()
-    for block in BLOCK.finditer(text):
+    for block in BLOCK.finditer(text, *_span(text, section)):
         line = text.count("\n", 0, block.start("text")) + 1
         if block["language"] == "sh":
             yield Step(page, line, block["text"], ANYTHING)
@@ -45,6 +48,12 @@ def matches(printed: str, expected: str) -> bool:
     """Whether this is what the page shows: `…` is anything in a line, or by itself any lines, and blanks are one."""
     wanted = "".join(map(_pattern, _lines(expected)))
     return re.fullmatch(wanted, "".join(f"{line}\n" for line in _lines(printed))) is not None
+
+
+def _span(text: str, section: str) -> tuple[int, int]:
+    begin = text.index(f"\n## {section}") if section else 0
+    end = text.find("\n## ", begin + 1) if section else -1
+    return begin, end if end >= 0 else len(text)
 
 
 def _pattern(line: str) -> str:

@@ -16,13 +16,13 @@ from choregos_cli.checks.catalogue import CATALOGUE, Level, Line, Section
 from choregos_cli.checks.facts import AwayBus, Facts, Trial
 from choregos_cli.checks.lines import MOST_LINES, Unknown
 from choregos_cli.checks.report import as_json, lines_of, show, signs_for
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.kubectl import Right
-from choregos_cli.cluster.survey import BusSurvey, Reaction
 from choregos_cli.errors import UnreachableError
 from choregos_cli.main import main
 from choregos_contract.plan import Create, Refuse, Update
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, Reaction
 from choregos_operator.certificates.issue import Authority, Terms, new_authority, new_leaf
 from choregos_operator.settings import Settings
 from support.check_facts import (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from choregos_contract.status import Condition
+from choregos_contract.survey import Reaction
 from choregos_operator.bus.state import Lost, Orphan, Restored
 from choregos_operator.controller import announcements as told
 from choregos_operator.controller.announcements import Announcement, Regarding, manifest, transitions
@@ -93,7 +94,7 @@ def test_an_orphan_that_is_read_is_told_with_both_mends() -> None:
     "announcement",
     [
         told.orphaned(CHOREOGRAPHY, Orphan("payment", "OrderPlaced", 12, NOW, fresh=True), WEEK),
-        told.swept(CHOREOGRAPHY, ("payment", "OrderPlaced")),
+        told.swept(CHOREOGRAPHY, Reaction("payment", "OrderPlaced")),
         told.restored(CHOREOGRAPHY, Restored("payment", "OrderPlaced", 5)),
         told.lost(CHOREOGRAPHY, Lost("payment", "OrderPlaced", "created")),
         told.remade(CHOREOGRAPHY, "choregos_shop_default_events"),

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from choregos_contract.plan import Existing
+from choregos_contract.survey import BusSurvey, DurableState
 from choregos_contract.wiring import wanted
 from choregos_operator.bus.memory import Memory
-from choregos_operator.bus.survey import Seen, Survey
 from choregos_operator.controller.observed import PODS
 from choregos_operator.controller.pods import pod_of
 from choregos_operator.kube import Kind, Listing
@@ -62,7 +62,7 @@ def test_nothing_is_kept_of_who_wrote_which_field_whichever_way_an_object_came()
     assert body["metadata"]["managedFields"] == WRITERS, "what somebody else holds is not touched"
 
 
-class Counted(UserDict[str, Seen]):
+class Counted(UserDict[str, DurableState]):
     """Counts how often everything is looked through."""
 
     looks = 0
@@ -75,9 +75,7 @@ class Counted(UserDict[str, Seen]):
 def test_the_places_of_many_durables_are_looked_through_once() -> None:
     shop = choreography({"payment": {"reactions": [{"event": f"Ordered{number}"} for number in range(20)]}})
     bus = wanted([shop], None, "shipping")
-    seen = Counted(
-        {each.name: Seen("events", each.name, Existing({"metadata": {}}, ""), 0, 0) for each in bus.durables}
-    )
-    memory = Memory("events", Survey({}, (), None, seen, frozenset(), {}), None, frozenset())
+    seen = Counted({each.name: DurableState(each.name, Existing({"metadata": {}}, "")) for each in bus.durables})
+    memory = Memory("events", BusSurvey({}, seen, frozenset(), {}), None, frozenset())
     assert [memory.placed(each).name for each in bus.durables] == [each.name for each in bus.durables]
     assert seen.looks == 1

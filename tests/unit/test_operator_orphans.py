@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choregos_contract.plan import Existing
+from choregos_contract.survey import DurableState
 from choregos_operator.bus.orphans import Keep, Mark, Renew, Sweep, Unmark, orphans
-from choregos_operator.bus.survey import Seen
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 TTL = timedelta(days=7)
@@ -17,14 +17,14 @@ TTL = timedelta(days=7)
 
 def seen(
     name: str = "d", owner: str | None = "uid-1", orphaned: str | None = None, in_hand: int = 0, waiting: int = 0
-) -> Seen:
+) -> DurableState:
     marks = {"choregos.dev/owner": owner, "choregos.dev/orphaned": orphaned}
     metadata = {key: value for key, value in marks.items() if value is not None}
     existing = Existing({"metadata": metadata}, "")
-    return Seen("stream", name, existing, floor=0, pending=in_hand, in_hand=in_hand, waiting=waiting)
+    return DurableState(name, existing, in_hand=in_hand, waiting=waiting)
 
 
-def told(*durables: Seen, wanted: set[str] = frozenset(), frozen: set[str] = frozenset()) -> list[type]:  # type: ignore[assignment]
+def told(*durables: DurableState, wanted: set[str] = frozenset(), frozen: set[str] = frozenset()) -> list[type]:  # type: ignore[assignment]
     return [type(each) for each in orphans(durables, frozenset(wanted), frozenset(frozen), NOW, TTL)]
 
 
@@ -92,7 +92,7 @@ def test_what_belongs_to_a_choreography_that_cannot_be_read_is_kept(orphaned: st
     st.frozensets(st.sampled_from(["uid-1", "uid-2"])),
 )
 def test_only_an_old_mark_sweeps_and_never_what_is_wanted_read_frozen_or_others(
-    durables: list[Seen], wanted: frozenset[str], frozen: frozenset[str]
+    durables: list[DurableState], wanted: frozenset[str], frozen: frozenset[str]
 ) -> None:
     for verdict in orphans(durables, wanted, frozen, NOW, TTL):
         durable = verdict.durable

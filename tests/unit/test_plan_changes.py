@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from choregos_cli.cluster.pods import ServicePods
 from choregos_cli.cluster.scene import Scene, applied, scene
-from choregos_cli.cluster.survey import BusSurvey, DurableState
-from choregos_cli.cluster.survey import Reaction as Key
 from choregos_cli.planning.changes import Change, Sign, What, changes, to_be_counted
 from choregos_cli.planning.fate import Live, Wiring
 from choregos_cli.planning.prose import sentences
 from choregos_contract.plan import Existing
 from choregos_contract.resources import Choreography
+from choregos_contract.survey import BusSurvey, DurableState
 from support.choreographies import choreography, event_bus
 
 SERVER = "2.15.1"
@@ -39,10 +38,10 @@ def live(
 ) -> Mapping[str, Live]:
     """What NATS holds of a scene that the controller has wired."""
     durables, dead = {}, {}
-    for (service, event), durable in before.of(bus).durables.items():
+    for reaction, durable in before.of(bus).durables.items():
         existing = Existing(durable.to_config("2026-01-01T00:00:00Z"), "2026-01-01T00:00:00Z")
-        durables[durable.name] = DurableState(durable.name, existing, 0, waiting, in_hand, 0, 0)
-        dead[Key(service, event)] = letters
+        durables[durable.name] = DurableState(durable.name, existing, unread=waiting, in_hand=in_hand)
+        dead[reaction] = letters
     return {bus: Live(BusSurvey({}, durables, frozenset(), dead), SERVER)}
 
 

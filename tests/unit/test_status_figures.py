@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.pods import ServicePods, pods_by_service
 from choregos_cli.cluster.scene import Scene, scene
-from choregos_cli.cluster.survey import BusSurvey, DurableState, StreamState
-from choregos_cli.cluster.survey import Reaction as Key
 from choregos_cli.live.figures import Entry, Seen, SeenBus, Shown, figures
 from choregos_cli.live.report import as_json, text
 from choregos_contract.plan import Existing
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, DurableState, Reaction, StreamState
 from support.choreographies import choreography
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -37,11 +36,11 @@ def durable(*, delivered: int = 0, in_hand: int = 0, unread: int = 0, redelivere
 def bus(here: Scene, found: DurableState | None, *running: RunningAmbassador, at: float = 0.0) -> SeenBus:
     names = here.of("default").names
     streams = {
-        names.event_stream: StreamState(EMPTY, 5, 1536, 2**20, "", (), ""),
-        names.dead_letter_stream: StreamState(EMPTY, 2, 64, -1, "", (), ""),
+        names.event_stream: StreamState(EMPTY, 5, 1536, 2**20),
+        names.dead_letter_stream: StreamState(EMPTY, 2, 64, -1),
     }
     durables = {found.name: found} if found else {}
-    survey = BusSurvey(streams, durables, frozenset(), {Key("payment", "OrderPlaced"): 2})
+    survey = BusSurvey(streams, durables, frozenset(), {Reaction("payment", "OrderPlaced"): 2})
     entries = {"OrderPlaced": Entry("OrderPlaced", 5, NOW - timedelta(seconds=90))}
     oldest = {"choregos_payment_OrderPlaced": NOW - timedelta(hours=1)}
     return SeenBus(names, survey, running, entries, oldest, at)

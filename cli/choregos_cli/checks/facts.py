@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from choregos_cli.checks.lines import Unknown, named
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.complaints import KubernetesRefused
 from choregos_cli.cluster.controller_settings import Component
 from choregos_cli.cluster.kubectl import Object, Right
-from choregos_cli.cluster.survey import BusSurvey, Reaction
 from choregos_cli.errors import CommandError
 from choregos_contract.names import BusNames
 from choregos_contract.plan import Step
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, Reaction
 from choregos_contract.wiring import Wanted
 
 

@@ -9,8 +9,8 @@ from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import BusFacts, Facts
 from choregos_cli.checks.lines import Fault, counted, judged
 from choregos_cli.checks.nats import survey_of
-from choregos_cli.cluster.survey import DurableState
 from choregos_contract.quantities import format_duration
+from choregos_contract.survey import DurableState
 
 MAX_LAG: Final = 1000
 BUSY: Final = 0.8

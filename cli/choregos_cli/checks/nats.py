@@ -6,12 +6,15 @@ from typing import Final
 from choregos_cli.checks.catalogue import Level, Line
 from choregos_cli.checks.facts import AwayBus, BusFacts, Facts
 from choregos_cli.checks.lines import Fault, Unknown, judged, named
-from choregos_cli.cluster.survey import BusSurvey
 from choregos_contract.plan import OLDEST_SERVER, Create, Refuse, Update
+from choregos_contract.survey import BusSurvey
 from choregos_contract.wiring import Durable, Stream, version
 
 FULL: Final = 0.8
 _CLUSTER: Final = 3
+_INBOX_MEND: Final = (
+    "raise inbox.maxBytes of the EventBus, or shorten idempotency.ttl: a full inbox forgets the oldest events early"
+)
 
 
 def nats(facts: Facts) -> Iterator[Line]:
@@ -98,7 +101,8 @@ def _room(buses: tuple[BusFacts, ...]) -> Iterable[Fault]:
         for name, stream in survey_of(bus).streams.items():
             if stream.most > 0 and stream.size >= FULL * stream.most:
                 share = 100 * stream.size / stream.most
-                yield Fault(f"the bus {bus}: the stream {name} is filled to {share:.0f} % of its {stream.most} bytes")
+                says = f"the bus {bus}: the stream {name} is filled to {share:.0f} % of its {stream.most} bytes"
+                yield Fault(says, _INBOX_MEND if name == f"KV_{bus.names.inbox_bucket}" else "")
 
 
 def _replicas(buses: tuple[BusFacts, ...]) -> Iterable[Fault]:

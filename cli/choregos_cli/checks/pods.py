@@ -7,10 +7,10 @@ from typing import Any, Final, TypeVar
 from choregos_cli.checks.catalogue import Line
 from choregos_cli.checks.facts import BusFacts, Facts
 from choregos_cli.checks.lines import Fault, Unknown, counted, judged
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.kubectl import Object
 from choregos_cli.cluster.pods import AMBASSADOR, SERVICE_LABEL, container_of, counts
 from choregos_contract.resources import DEFAULT_BUS
+from choregos_contract.running import RunningAmbassador
 
 BUS: Final = "choregos.dev/bus"
 IMAGE: Final = "choregos.dev/image"

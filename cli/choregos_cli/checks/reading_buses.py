@@ -11,18 +11,20 @@ from nats.errors import Error as NatsError
 
 from choregos_cli.checks.facts import AwayBus, BusFacts
 from choregos_cli.checks.lines import Unknown
-from choregos_cli.cluster.ambassadors import RunningAmbassador, running_ambassadors
+from choregos_cli.cluster.ambassadors import running_ambassadors
 from choregos_cli.cluster.bus import ClusterBus, Given, JetStreamOff, cluster_bus
 from choregos_cli.cluster.kubectl import Kubectl, Object
 from choregos_cli.cluster.port_forward import Forwards
 from choregos_cli.cluster.stored_events import first_stored
-from choregos_cli.cluster.survey import BusSurvey, DurableState, Reaction, survey
 from choregos_cli.errors import CommandError, UnreachableError
 from choregos_contract.configure import claims
 from choregos_contract.document import resource_of
 from choregos_contract.event_bus import EventBus
+from choregos_contract.pages import ListTooLong
 from choregos_contract.plan import plan
 from choregos_contract.resources import Choreography
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, DurableState, Reaction, survey
 from choregos_contract.wire import JetStreamError
 from choregos_contract.wiring import wanted
 
@@ -72,6 +74,8 @@ async def _read(
         return AwayBus(*scope, error)
     except JetStreamError as error:
         return AwayBus(*scope, UnreachableError(str(error), "look at the log of the NATS servers"))
+    except ListTooLong as error:
+        return AwayBus(*scope, UnreachableError(str(error), error.mend))
 
 
 async def _facts(bus: ClusterBus, choreographies: tuple[Choreography, ...]) -> BusFacts:

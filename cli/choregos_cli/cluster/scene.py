@@ -14,11 +14,10 @@ from choregos_contract.findings import Severity
 from choregos_contract.names import BusNames
 from choregos_contract.precedence import on_their_bus
 from choregos_contract.resources import DEFAULT_BUS, Choreography
+from choregos_contract.survey import Reaction
 from choregos_contract.wiring import Durable, Wanted, wanted
 
 Object = Mapping[str, Any]
-Reaction = tuple[str, str]
-"""Service and event."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,8 @@ class OfBus:
     @cached_property
     def claims(self) -> Mapping[Reaction, Claim]:
         """The reactions in force."""
-        return (
-            {(each.service, each.reaction.event): each for each in claims(self.choreographies)} if self.exists else {}
-        )
+        found = claims(self.choreographies) if self.exists else ()
+        return {Reaction(each.service, each.reaction.event): each for each in found}
 
     @cached_property
     def configurations(self) -> Mapping[str, Configuration]:
@@ -81,7 +79,8 @@ class OfBus:
     @cached_property
     def durables(self) -> Mapping[Reaction, Durable]:
         """The durables that the controller wants."""
-        return {(each.service, each.event): each for each in self._wanted.durables} if self.exists else {}
+        found = self._wanted.durables if self.exists else ()
+        return {Reaction(each.service, each.event): each for each in found}
 
     @property
     def _wanted(self) -> Wanted:

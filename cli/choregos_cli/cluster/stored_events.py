@@ -10,29 +10,17 @@ from typing import Any, Final
 
 import msgspec
 
-from choregos_cli.cluster.survey import MOST_PAGES
 from choregos_contract.names import BusNames, token
+from choregos_contract.pages import subject_counts, subject_pages
 from choregos_contract.wire import STREAM_NOT_FOUND, Ask, JetStreamError, request
 
 _NO_MESSAGE: Final = 10037
 
 
 async def count_stored(ask: Ask, names: BusNames, event: str) -> int:
-    """Return how many events of a type the bus holds: the server counts them by subject, in pages."""
-    count, offset, stream = 0, 0, names.event_stream
-    for _ in range(MOST_PAGES):
-        body = msgspec.json.encode({"subjects_filter": _of_type(names, event), "offset": offset})
-        try:
-            info = await request(ask, f"stream {stream}", f"STREAM.INFO.{stream}", body)
-        except JetStreamError as error:
-            if error.err_code == STREAM_NOT_FOUND:
-                break
-            raise
-        count += sum((info["state"].get("subjects") or {}).values())
-        offset += max(info.get("limit", 0), 1)
-        if offset >= info.get("total", 0):
-            break
-    return count
+    """Return how many events of a type the bus holds: the server counts them by subject; raises ListTooLong, too."""
+    pages = subject_pages(ask, names.event_stream, _of_type(names, event))
+    return sum([sum(subject_counts(page).values()) async for page in pages])
 
 
 async def last_stored(ask: Ask, names: BusNames, event: str) -> datetime | None:

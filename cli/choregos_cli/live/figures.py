@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from choregos_cli.cluster.ambassadors import RunningAmbassador
 from choregos_cli.cluster.pods import ServicePods
 from choregos_cli.cluster.scene import OfBus, Scene
-from choregos_cli.cluster.survey import BusSurvey, DurableState
-from choregos_cli.cluster.survey import Reaction as Key
 from choregos_contract.graph import graph_of
 from choregos_contract.names import BusNames
 from choregos_contract.resources import DEFAULT_BUS, Choreography
-from choregos_contract.wiring import OURS
+from choregos_contract.running import RunningAmbassador
+from choregos_contract.survey import BusSurvey, DurableState, Reaction
 
 Object = Mapping[str, Any]
 
@@ -183,7 +181,7 @@ def _room(look: SeenBus | None, stream: str) -> Room | None:
 
 def _orphaned(uid: str, look: SeenBus | None) -> Iterator[OrphanRow]:
     for each in look.survey.durables.values() if look and uid else ():
-        if each.orphaned_since and each.existing.ours.get(OURS + "owner") == uid:
+        if each.orphaned_since and each.owner == uid:
             yield OrphanRow(*each.reaction, each.lag, each.orphaned_since)
 
 
@@ -210,16 +208,17 @@ def _reactions(
 ) -> Iterator[ReactionRow]:
     for service, its in choreography.spec.services.items():
         for reaction in its.reactions:
-            claim = part.claims.get((service, reaction.event))
+            key = Reaction(service, reaction.event)
+            claim = part.claims.get(key)
             if claim is None:
-                yield ReactionRow(service, reaction.event, "not wired: its bus, or its service's, is another")
+                yield ReactionRow(*key, "not wired: its bus, or its service's, is another")
             elif (owner := claim.choreography.metadata.name) != choreography.metadata.name:
-                yield ReactionRow(service, reaction.event, f"claimed by {owner}")
+                yield ReactionRow(*key, f"claimed by {owner}")
             else:
-                yield _row(Key(service, reaction.event), look, before, now, suspended=reaction.suspend)
+                yield _row(key, look, before, now, suspended=reaction.suspend)
 
 
-def _row(key: Key, look: SeenBus | None, before: SeenBus | None, now: datetime, *, suspended: bool) -> ReactionRow:
+def _row(key: Reaction, look: SeenBus | None, before: SeenBus | None, now: datetime, *, suspended: bool) -> ReactionRow:
     note = "suspended" if suspended else ""
     if look is None:
         return ReactionRow(*key, note)

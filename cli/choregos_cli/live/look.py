@@ -21,9 +21,10 @@ from choregos_cli.cluster.pods import SERVICE_LABEL, pods_by_service
 from choregos_cli.cluster.port_forward import Forwards
 from choregos_cli.cluster.scene import Scene, scene
 from choregos_cli.cluster.stored_events import count_stored, first_stored, last_stored
-from choregos_cli.cluster.survey import BusSurvey, survey
 from choregos_cli.errors import CommandError
 from choregos_cli.live.figures import Entry, Seen, SeenBus, behind, entries_of
+from choregos_contract.pages import ListTooLong
+from choregos_contract.survey import BusSurvey, survey
 from choregos_contract.wire import JetStreamError
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Looker:
             key = here.namespace, bus
             try:
                 found[bus] = await _look(await self._bus(key), here)
-            except (CommandError, JetStreamError, NatsError, OSError, TimeoutError) as error:
+            except (CommandError, JetStreamError, ListTooLong, NatsError, OSError, TimeoutError) as error:
                 unknown.append(f"the bus {bus} of {here.namespace}: {str(error) or type(error).__name__}")
                 await self._close(key)
         return found

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from choregos_cli.cluster.scene import OfBus, Reaction, Scene
+from choregos_cli.cluster.scene import OfBus, Scene
 from choregos_cli.planning.fate import Fate, Fates, Live, Wiring
 from choregos_cli.planning.settings import IDENTITY, Setting, of_bus, of_event, of_reaction, of_service
 from choregos_contract import configuration
 from choregos_contract.configure import Claim
 from choregos_contract.resources import Choreography
+from choregos_contract.survey import Reaction
 
 
 class What(StrEnum):
@@ -145,7 +146,7 @@ def _on_a_bus(old: OfBus, new: OfBus, live: Live | None) -> Iterator[Change]:
                 sign=_sign(old.claims.get(key), new.claims.get(key)),
                 namespace=new.namespace,
                 bus=new.name,
-                name="/".join(key),
+                name=str(key),
                 settings=found,
                 fate=Fates(old, new, live, waits=bool(stuck)).of(key),
             )

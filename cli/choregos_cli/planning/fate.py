@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from choregos_cli.cluster.scene import OfBus, Reaction
-from choregos_cli.cluster.survey import BusSurvey, DurableState
-from choregos_cli.cluster.survey import Reaction as Key
+from choregos_cli.cluster.scene import OfBus
 from choregos_contract import plan
-from choregos_contract.wiring import OURS, Durable
+from choregos_contract.survey import BusSurvey, DurableState, Reaction
+from choregos_contract.wiring import Durable
 
 _ANY: Final = "1970-01-01T00:00:00Z"
 """A plan asks for the time, and what it says does not depend on it."""
@@ -91,7 +90,7 @@ class Fates:
             start_from=start,
             waiting=waiting,
             in_hand=(seen.in_hand if seen else 0) if known else None,
-            dead_letters=self.live.survey.dead_letters.get(Key(*key), 0) if self.live else None,
+            dead_letters=self.live.survey.dead_letters.get(key, 0) if self.live else None,
             reason=reason,
         )
 
@@ -100,7 +99,7 @@ class Fates:
         if self.waits:
             return Wiring.WAIT, ""
         if wanted is None:
-            return (Wiring.LEAVE if known and not _disposable(seen) else Wiring.ORPHAN), ""
+            return (Wiring.LEAVE if known and not (seen and seen.of_cluster) else Wiring.ORPHAN), ""
         if was and was.start_from != wanted.start_from:
             reason = f"startFrom was {was.start_from} and cannot be changed: its position is kept, wherever it began"
             return Wiring.REFUSE, f"{reason}; set it back"
@@ -119,9 +118,3 @@ def _step(was: Durable | None, wanted: Durable, *, there: bool) -> Wiring:
     if was is None:
         return Wiring.ADOPT
     return Wiring.KEEP if was == wanted else Wiring.UPDATE
-
-
-def _disposable(seen: DurableState | None) -> bool:
-    """Whether the controller counts a durable that nobody wants as an orphan: it was made for an object of a cluster."""
-    owner = seen.existing.ours.get(OURS + "owner", "") if seen else ""
-    return bool(owner) and "/" not in owner

@@ -11,7 +11,6 @@ from choregos_cli.cluster.kubectl import Kubectl, Object
 from choregos_cli.cluster.pods import SERVICE_LABEL, ServicePods, pods_by_service
 from choregos_cli.cluster.scene import Scene, applied, scene
 from choregos_cli.cluster.stored_events import count_stored
-from choregos_cli.cluster.survey import survey
 from choregos_cli.documents import Examined
 from choregos_cli.errors import CommandError
 from choregos_cli.planning.changes import Change, changes, to_be_counted
@@ -19,7 +18,9 @@ from choregos_cli.planning.fate import Live
 from choregos_cli.planning.verdicts import Verdict, given_in, told, verdicts
 from choregos_contract.checks import check_beside
 from choregos_contract.findings import Finding
+from choregos_contract.pages import ListTooLong
 from choregos_contract.resources import Choreography
+from choregos_contract.survey import survey
 from choregos_contract.wire import JetStreamError
 
 _BESIDE = ("nobody-emits", "claimed-twice", "conflicting-port", "conflicting-bus")
@@ -104,7 +105,7 @@ async def _changes(asking: Asking, seen: _Namespace, unknown: list[str]) -> tupl
         counted = {event for of, event in to_be_counted(found) if of == bus}
         try:
             live[bus] = await _live(asking, seen, bus, counted)
-        except (CommandError, JetStreamError) as error:
+        except (CommandError, JetStreamError, ListTooLong) as error:
             unknown.append(f"the bus {bus} of {seen.after.namespace}: {error}")
     return changes(seen.before, seen.after, live)
 

@@ -57,7 +57,8 @@ def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Set
 def _reaction(claim: Claim, reaction: Reaction) -> dict[str, str]:
     plain = msgspec.to_builtins(reaction)
     delivery = {f"delivery.{name}": _quantity(name, value) for name, value in plain.pop("delivery").items()}
-    del plain["event"]
+    for name in ("event", "idempotency"):
+        plain.pop(name, None)
     given = claim.reaction
     own = {
         "choreography": claim.choreography.metadata.name,

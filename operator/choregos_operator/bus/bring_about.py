@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from choregos_contract.names import BusNames
+from choregos_contract.pages import ListTooLong
 from choregos_contract.plan import Create, Existing, Nothing, Refuse, Step, Update, refuse_server, step
+from choregos_contract.survey import BusSurvey, Reaction, survey
 from choregos_contract.wire import (
     CONSUMER_NOT_FOUND,
     STREAM_NOT_FOUND,
@@ -28,7 +30,6 @@ from choregos_operator.bus.orphans import Keep, Mark, Renew, Sweep, Unmark, Verd
 from choregos_operator.bus.pipeline import pipelined
 from choregos_operator.bus.positions import Positions
 from choregos_operator.bus.state import BusState, Change, Orphan
-from choregos_operator.bus.survey import Reaction, Survey, survey
 
 _GONE = (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND)
 
@@ -60,6 +61,8 @@ async def bring_about(
         return await one.run(memory, frozen, orphan_ttl)
     except JetStreamError as error:
         raise of_jetstream(error) from error
+    except ListTooLong as error:
+        raise BusUnusable(str(error), error.mend, "ListTooLong") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class _Pass:
     asker: Asks
     wanted: Wanted
     names: BusNames
-    found: Survey
+    found: BusSurvey
     now: datetime
 
     async def run(self, memory: Memory, frozen: frozenset[str], ttl: timedelta) -> BusState:
@@ -93,7 +96,7 @@ class _Pass:
             out_of_sight=tuple(sorted(self.found.out_of_sight)),
             pending=self._pending(),
             dead_letters=self.found.dead_letters,
-            streams=self.found.fills,
+            streams=self.found.streams,
             positions=memory.positions(steps, self.wanted, frozen, frozenset(each.name for each in swept)),
         )
 
@@ -101,7 +104,9 @@ class _Pass:
         steps: list[Step] = []
         drift: tuple[Drift, ...] = ()
         for stream in self.wanted.streams:
-            first = self._stream_plan(stream, self.found.streams.get(stream.name))
+            first = self._stream_plan(
+                stream, found.existing if (found := self.found.streams.get(stream.name)) else None
+            )
             drift += first.drift
             steps.append(await self._settled(stream, partial(self._stream_step, stream), first.step))
         return steps, drift
@@ -132,19 +137,19 @@ class _Pass:
 
     async def _dispose(self, verdict: Verdict) -> None:
         """Mark or sweep one durable; that it is gone meanwhile is no harm."""
-        seen = verdict.durable
+        seen, stream = verdict.durable, self.names.event_stream
         match verdict:
             case Sweep():
-                subject, body = f"CONSUMER.DELETE.{seen.stream}.{seen.name}", b""
+                subject, body = f"CONSUMER.DELETE.{stream}.{seen.name}", b""
             case Mark() | Renew() | Unmark():
                 metadata = {**seen.existing.config["metadata"], ORPHANED: self._moment}
                 if isinstance(verdict, Unmark):
                     del metadata[ORPHANED]
-                subject, body = update_durable(seen.stream, seen.name, {**seen.existing.config, "metadata": metadata})
+                subject, body = update_durable(stream, seen.name, {**seen.existing.config, "metadata": metadata})
             case Keep():
                 return
         try:
-            await request(self.asker.ask, f"durable {seen.name} of stream {seen.stream}", subject, body)
+            await request(self.asker.ask, f"durable {seen.name} of stream {stream}", subject, body)
         except JetStreamError as error:
             if error.err_code not in _GONE:
                 raise
@@ -156,7 +161,7 @@ class _Pass:
         return Orphan(
             service,
             event,
-            verdict.durable.pending,
+            verdict.durable.lag,
             since=verdict.since if isinstance(verdict, Keep) else self.now,
             fresh=not isinstance(verdict, Keep),
             owner=verdict.durable.owner,
@@ -166,7 +171,9 @@ class _Pass:
     def _pending(self) -> dict[Reaction, int]:
         found = self.found.durables
         return {
-            (each.service, each.event): found[each.name].pending for each in self.wanted.durables if each.name in found
+            Reaction(each.service, each.event): found[each.name].lag
+            for each in self.wanted.durables
+            if each.name in found
         }
 
     @property

@@ -10,22 +10,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from choregos_contract.survey import DurableState
 from choregos_contract.wiring import ORPHANED
-from choregos_operator.bus.survey import Seen
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """It is an orphan from now on."""
 
-    durable: Seen
+    durable: DurableState
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
     """It is an orphan already, and not for long enough."""
 
-    durable: Seen
+    durable: DurableState
     since: datetime
 
 
@@ -33,39 +33,39 @@ class Keep:
 class Renew:
     """It is an orphan, and in use: its time begins anew."""
 
-    durable: Seen
+    durable: DurableState
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """It has been an orphan for too long, and nobody uses it."""
 
-    durable: Seen
+    durable: DurableState
 
 
 @dataclass(frozen=True, slots=True)
 class Unmark:
     """It is none: its choreography exists, though nobody can tell what that wants."""
 
-    durable: Seen
+    durable: DurableState
 
 
 Verdict = Mark | Keep | Renew | Sweep | Unmark
 
 
 def orphans(
-    existing: Iterable[Seen], wanted: frozenset[str], frozen: frozenset[str], now: datetime, ttl: timedelta
+    existing: Iterable[DurableState], wanted: frozenset[str], frozen: frozenset[str], now: datetime, ttl: timedelta
 ) -> tuple[Verdict, ...]:
     """Return what becomes of durables that are not among `wanted` (names).
 
     `frozen` are the uids of choreographies that exist, and are invalid or cannot be read. Whose owner is no uid was made on
     somebody's own machine, and who has no owner was made by others: both are let be.
     """
-    ours = (each for each in existing if each.owner and "/" not in each.owner and each.name not in wanted)
+    ours = (each for each in existing if each.of_cluster and each.name not in wanted)
     return tuple(verdict for each in ours if (verdict := _verdict(each, frozen, now, ttl)))
 
 
-def _verdict(durable: Seen, frozen: frozenset[str], now: datetime, ttl: timedelta) -> Verdict | None:
+def _verdict(durable: DurableState, frozen: frozenset[str], now: datetime, ttl: timedelta) -> Verdict | None:
     marked = durable.existing.ours.get(ORPHANED)
     if durable.owner in frozen:
         return None if marked is None else Unmark(durable)

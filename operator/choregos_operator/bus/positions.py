@@ -6,8 +6,10 @@ floor was done: made again after the floor, it repeats what was done out of orde
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
-from choregos_contract.wiring import Durable
+from choregos_contract.survey import DurableState, StreamState
+from choregos_contract.wiring import START_FROM, Durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class Position:
     """Another one than the wanted means that the durable was removed to start anew."""
     owner: str
 
+    @classmethod
+    def of(cls, durable: DurableState) -> Self:
+        """Return the place of a durable that is seen."""
+        return cls(durable.floor, durable.existing.ours.get(START_FROM, ""), durable.owner)
+
 
 @dataclass(frozen=True, slots=True)
 class Positions:
@@ -30,16 +37,8 @@ class Positions:
     of: Mapping[str, Position] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class EventStream:
-    """The event stream as it is now."""
-
-    created: str
-    last_sequence: int
-
-
 def resume_at(
-    durable: Durable, remembered: Positions | None, stream: EventStream | None, *, promised: bool
+    durable: Durable, remembered: Positions | None, stream: StreamState | None, *, promised: bool
 ) -> int | None:
     """Return the sequence at which to make a durable that is not there; None if it begins as its `startFrom` says.
 
@@ -56,7 +55,7 @@ def resume_at(
     return min(known.floor, stream.last_sequence) + 1
 
 
-def first_position(durable: Durable, stream: EventStream | None) -> Position | None:
+def first_position(durable: Durable, stream: StreamState | None) -> Position | None:
     """Return the place of a durable that was just made, until it is seen; None where only the server knows it."""
     if durable.resume_at is not None:
         return Position(durable.resume_at - 1, durable.start_from, durable.owner)

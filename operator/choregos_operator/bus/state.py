@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from choregos_contract.plan import Refuse
+from choregos_contract.survey import Reaction, StreamState
 from choregos_operator.bus.drift import Drift
 from choregos_operator.bus.positions import Positions
-from choregos_operator.bus.survey import Fill, Reaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class BusState:
     pending: Mapping[Reaction, int] = field(default_factory=dict)
     """Events of each wanted reaction that are unread or unacknowledged."""
     dead_letters: Mapping[Reaction, int] = field(default_factory=dict)
-    streams: tuple[Fill, ...] = ()
+    streams: Mapping[str, StreamState] = field(default_factory=dict)
+    """By name."""
     positions: Positions = field(default_factory=Positions)
     """To be handed to the next pass over this bus."""

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any, Final, Literal, Self
 
 from choregos_contract.status import Condition
+from choregos_contract.survey import Reaction
 from choregos_operator.annotations import SERVICE_LABEL
 from choregos_operator.bus.state import Lost, Orphan, Restored
-from choregos_operator.bus.survey import Reaction
 from choregos_operator.controller.api import Api, ApiError, Forbidden, NotThere, Refused
 from choregos_operator.controller.conditions import Reason, Type
 from choregos_operator.controller.pods import Pod
@@ -134,7 +134,7 @@ def orphaned(regarding: Regarding, orphan: Orphan, kept: timedelta) -> Announcem
 
 def swept(regarding: Regarding, reaction: Reaction) -> Announcement:
     """Tell that the position of a dropped reaction is gone."""
-    message = f"the position of {'/'.join(reaction)} was kept for as long as orphans are, and is gone"
+    message = f"the position of {reaction} was kept for as long as orphans are, and is gone"
     return Announcement("Normal", Happened.REACTION_SWEPT, message, regarding)
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from choregos_contract import status
 from choregos_contract.status import Condition, Reported
+from choregos_contract.survey import Reaction
 from choregos_contract.wiring import Durable
 from choregos_operator.bus.state import BusState, Orphan
-from choregos_operator.bus.survey import Reaction
 from choregos_operator.configured import configmap_name
 from choregos_operator.controller import announcements
 from choregos_operator.controller.ambassadors import Ambassadors, ambassadors
@@ -213,17 +213,17 @@ class _Report:
 
     def _bus_figures(self) -> BusFigures:
         known = self._outcome.state is not None
-        events = next((each.messages for each in self._state.streams if each.name == self._seen.names.event_stream), 0)
+        events = self._state.streams.get(self._seen.names.event_stream)
         return BusFigures(
             choreographies=len(self._seen.stored),
             reactions=sum(map(len, self._durables.values())) if known else None,
-            events=events if known else None,
+            events=(events.messages if events else 0) if known else None,
             dead_letters=sum(self._state.dead_letters.values()) if known else None,
             orphaned=_orphans(self._unowned()) if known else None,
         )
 
     def _reactions(self, uid: str) -> Iterator[Reaction]:
-        yield from ((durable.service, durable.event) for durable in self._durables.get(uid, ()))
+        yield from (Reaction(durable.service, durable.event) for durable in self._durables.get(uid, ()))
 
     def _unowned(self) -> list[Orphan]:
         uids = {stored.body["metadata"]["uid"] for stored in self._seen.stored}

@@ -11,8 +11,8 @@ from choregos_contract.event_bus import EventBus
 from choregos_contract.findings import Finding, Severity
 from choregos_contract.names import BusNames
 from choregos_contract.resources import Choreography
+from choregos_contract.survey import Reaction
 from choregos_contract.wiring import Wanted, wanted
-from choregos_operator.bus.survey import Reaction
 from choregos_operator.bus_identity import no_such_bus
 from choregos_operator.configured import configmap_name
 from choregos_operator.controller.configmaps import Owner, document, owner_of, services_named
@@ -90,7 +90,7 @@ class Sight:
     def promised(self) -> frozenset[Reaction]:
         """The reactions that ambassadors are configured for on this bus, whose durables thus were there."""
         told = (found for body in self.configmaps.values() if (found := document(body)) and found.bus == self.names)
-        return frozenset((each.service, reaction.event) for each in told for reaction in each.reactions)
+        return frozenset(Reaction(each.service, reaction.event) for each in told for reaction in each.reactions)
 
     @cached_property
     def frozen_services(self) -> frozenset[str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from choregos_contract.names import BusNames
+from choregos_contract.running import RunningAmbassador
 from choregos_contract.wiring import Wanted
-from choregos_operator.bus.ambassadors import RunningAmbassador, ambassadors
+from choregos_operator.bus.ambassadors import ambassadors
 from choregos_operator.bus.bring_about import bring_about
 from choregos_operator.bus.connections import Connections
 from choregos_operator.bus.faults import BusAway, BusFault

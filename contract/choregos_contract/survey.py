@@ -1,20 +1,23 @@
-"""What one bus holds at this moment, in a handful of requests: streams, durables with their lag, dead letters."""
+"""What one bus holds at this moment, in a handful of requests: streams, durables with their lag, dead letters.
+
+No I/O of its own: `ask` sends one request, as in `wire`. The operator wires by it, and the CLI shows it.
+"""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-import msgspec
-
 from choregos_contract.names import BusNames
+from choregos_contract.pages import Page, durable_pages, subject_counts, subject_pages
 from choregos_contract.plan import Actual, Existing
 from choregos_contract.wire import STREAM_NOT_FOUND, Ask, JetStreamError, request
 from choregos_contract.wiring import ORPHANED, OURS
 
-MOST_PAGES: Final = 1000
-"""Pages that are read of one list."""
+_SERVICE: Final = OURS + "service"
+_EVENT: Final = OURS + "event"
+_OWNER: Final = OURS + "owner"
 
 
 class Reaction(NamedTuple):
@@ -37,12 +40,20 @@ class StreamState:
     """Bytes."""
     most: int
     """Bytes that it takes; -1 for no limit."""
-    first_time: str
-    """When its oldest message was stored (RFC 3339)."""
-    replicas: tuple[str, ...]
+    replicas: tuple[str, ...] = ()
     """Names of its replicas that are current, the leader first; empty on a server that is no cluster."""
-    leader: str
+    leader: str = ""
     """Empty if it is a cluster's and has none."""
+
+    @property
+    def created(self) -> str:
+        """When it was made (RFC 3339): sequences mean nothing in another stream of the same name."""
+        return self.existing.created
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the last message that it ever stored."""
+        return self.existing.last_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +62,14 @@ class DurableState:
 
     name: str
     existing: Existing
-    floor: int
-    """Sequence below which all is acknowledged."""
-    unread: int
-    in_hand: int
+    floor: int = 0
+    """Sequence up to which every event is acknowledged."""
+    unread: int = 0
+    in_hand: int = 0
     """Events that are read and not acknowledged, those that wait out a backoff included."""
-    redelivered: int
+    redelivered: int = 0
     """Those of them that were delivered before."""
-    waiting: int
+    waiting: int = 0
     """Requests of readers that wait for its next event."""
     delivered: int = 0
     """Deliveries since it was made, repetitions included."""
@@ -66,17 +77,32 @@ class DurableState:
     @property
     def ours(self) -> bool:
         """Whether it was made by Choregos."""
-        return OURS + "service" in self.existing.ours
+        return _SERVICE in self.existing.ours
+
+    @property
+    def owner(self) -> str:
+        """The uid of the choreography that it was made for, `namespace/name` outside a cluster; empty if not ours."""
+        return self.existing.ours.get(_OWNER, "")
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether it was made for an object of a cluster, whose controller may give it up; others are let be."""
+        return bool(self.owner) and "/" not in self.owner
 
     @property
     def reaction(self) -> Reaction:
         """The reaction that it was made for."""
-        return Reaction(self.existing.ours.get(OURS + "service", ""), self.existing.ours.get(OURS + "event", ""))
+        return Reaction(self.existing.ours.get(_SERVICE, ""), self.existing.ours.get(_EVENT, ""))
 
     @property
     def lag(self) -> int:
-        """Events that are unread or unacknowledged."""
+        """Events that are unread, or read and not acknowledged."""
         return self.unread + self.in_hand
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads it, or has something of it in hand."""
+        return self.in_hand > 0 or self.waiting > 0
 
     @property
     def max_in_flight(self) -> int:
@@ -94,11 +120,11 @@ class BusSurvey:
     """All of it."""
 
     streams: Mapping[str, StreamState]
-    """Those of the three that there are: events, dead letters, notes."""
+    """Those of the four that there are: events, dead letters, notes, inbox."""
     durables: Mapping[str, DurableState]
     """By name."""
     out_of_sight: frozenset[str]
-    """Durables that exist, and of which no server can tell more at the moment."""
+    """Durables that exist, and of which no server of the cluster can tell more at the moment."""
     dead_letters: Mapping[Reaction, int]
 
     def actual(self, names: BusNames) -> Actual:
@@ -109,61 +135,45 @@ class BusSurvey:
 
 
 async def survey(ask: Ask, names: BusNames) -> BusSurvey:
-    """Look at everything; raises JetStreamError, and what `ask` raises."""
-    streams = {}
-    for name in (names.event_stream, names.dead_letter_stream, f"KV_{names.note_bucket}"):
-        if info := await _stream(ask, name):
-            streams[name] = _stream_state(info)
-    durables, out_of_sight = await _durables(ask, names) if names.event_stream in streams else ({}, frozenset[str]())
-    letters = await _dead_letters(ask, names) if names.dead_letter_stream in streams else {}
-    return BusSurvey(streams, durables, out_of_sight, letters)
+    """Look at everything; raises JetStreamError, ListTooLong, and what `ask` raises."""
+    events = await _stream(ask, names.event_stream)
+    letters, counts = await _dead_letters(ask, names)
+    buckets = [await _stream(ask, f"KV_{bucket}") for bucket in (names.note_bucket, names.inbox_bucket)]
+    durables, out_of_sight = await _durables(ask, names.event_stream) if events else ({}, frozenset[str]())
+    return BusSurvey(
+        streams={info["config"]["name"]: _stream_state(info) for info in (events, letters, *buckets) if info},
+        durables=durables,
+        out_of_sight=out_of_sight,
+        dead_letters=counts,
+    )
 
 
-async def _stream(ask: Ask, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+async def _stream(ask: Ask, name: str) -> dict[str, Any] | None:
     try:
-        return await request(ask, f"stream {name}", f"STREAM.INFO.{name}", msgspec.json.encode(body) if body else b"")
+        return await request(ask, f"stream {name}", f"STREAM.INFO.{name}")
     except JetStreamError as error:
         if error.err_code == STREAM_NOT_FOUND:
             return None
         raise
 
 
-async def _durables(ask: Ask, names: BusNames) -> tuple[dict[str, DurableState], frozenset[str]]:
+async def _durables(ask: Ask, stream: str) -> tuple[dict[str, DurableState], frozenset[str]]:
     found: dict[str, DurableState] = {}
     missing: set[str] = set()
-    stream, offset, total = names.event_stream, 0, 1
-    for _ in range(MOST_PAGES):
-        if offset >= total:
-            break
-        body = msgspec.json.encode({"offset": offset})
-        page = await request(ask, f"stream {stream}", f"CONSUMER.LIST.{stream}", body)
+    async for page in durable_pages(ask, stream):
         found |= {info["name"]: _durable_state(info) for info in page.get("consumers") or ()}
         missing |= set(page.get("missing") or ())
-        offset, total = offset + max(page["limit"], 1), page["total"]
     return found, frozenset(missing - found.keys())
 
 
-async def _dead_letters(ask: Ask, names: BusNames) -> Mapping[Reaction, int]:
-    """Return the dead letters of each reaction: the server counts them by subject."""
-    counts: Counter[Reaction] = Counter()
-    async for info in _pages_of_subjects(ask, names):
-        for subject, count in (info["state"].get("subjects") or {}).items():
+async def _dead_letters(ask: Ask, names: BusNames) -> tuple[Page | None, Mapping[Reaction, int]]:
+    """Return the stream, and the dead letters of each reaction: the server counts them by subject."""
+    info, counts = None, Counter[Reaction]()
+    async for info in subject_pages(ask, names.dead_letter_stream, names.dead_letter_stream_subjects[0]):
+        for subject, count in subject_counts(info).items():
             service, event = subject.split(".")[-3:-1]
             counts[Reaction(service, unquote(event))] += count
-    return counts
-
-
-async def _pages_of_subjects(ask: Ask, names: BusNames) -> AsyncIterator[dict[str, Any]]:
-    offset, total = 0, 1
-    for _ in range(MOST_PAGES):
-        if offset >= total:
-            break
-        body = {"subjects_filter": names.dead_letter_stream_subjects[0], "offset": offset}
-        info = await _stream(ask, names.dead_letter_stream, body)
-        if info is None:
-            break
-        yield info
-        offset, total = offset + max(info.get("limit", 0), 1), info.get("total", 0)
+    return info, counts
 
 
 def _stream_state(info: Mapping[str, Any]) -> StreamState:
@@ -175,7 +185,6 @@ def _stream_state(info: Mapping[str, Any]) -> StreamState:
         messages=state["messages"],
         size=state["bytes"],
         most=config.get("max_bytes", -1),
-        first_time=state["first_ts"] if state["messages"] else "",
         replicas=tuple([leader, *current] if leader else current),
         leader=leader,
     )
