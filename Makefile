@@ -40,7 +40,17 @@ demo: $(STAMP) ## Run the drone delivery on this machine, faults included (under
 
 .PHONY: test
 test: $(STAMP) ## Run the unit and integration tests on real parts
-	$(BIN)/pytest -n 4 --dist worksteal tests/unit tests/integration
+	$(BIN)/pytest -n 4 --dist worksteal tests/unit tests/integration tests/chaos
+
+.PHONY: chaos
+chaos: $(STAMP) ## Play a round of faults, and judge it [DURATION=60s SEED= NATS=single|cluster FAULTS= RUNNER=choregos|naive|hasty]
+	PYTHONPATH=tests $(BIN)/python -m chaos --duration $(or $(DURATION),60s) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(NATS),--nats $(NATS)) $(if $(FAULTS),--faults '$(FAULTS)') $(if $(RUNNER),--runner $(RUNNER)) $(CHAOS)
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz all that arrives from outside, guided by coverage [SECONDS=60 for each target]
+	$(UV) sync --quiet --locked --inexact --group fuzz --python $(BIN)/python
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
 .PHONY: cluster-binaries
 cluster-binaries: $(STAMP) ## Build etcd, kube-apiserver and so on, unless they are there (some minutes, once)

@@ -29,6 +29,7 @@ class Refusal(Exception):  # noqa: N818  named by what it means for the caller
 
 def events(headers: Headers, body: bytes) -> tuple[list[Event], bool]:
     """Read `POST /events`: CloudEvents in any mode, and whether they came as a batch; raises Refusal."""
+    _check_coding(headers)
     if not cloudevents_http.is_event(headers):
         raise Refusal(400, "this is no CloudEvent; plain JSON goes to /events/NAME-OF-THE-EVENT")
     try:
@@ -43,6 +44,7 @@ def events(headers: Headers, body: bytes) -> tuple[list[Event], bool]:
 
 def event(event_type: str, headers: Headers, body: bytes, configuration: Configuration) -> Event:
     """Read `POST /events/NAME`: build the event around plain JSON; raises Refusal."""
+    _check_coding(headers)
     if cloudevents_http.is_event(headers):
         raise Refusal(400, "this is a CloudEvent, with an id and a type of its own; it goes to /events")
     content_type = _header(headers, "content-type") or "application/json"
@@ -68,6 +70,13 @@ def event(event_type: str, headers: Headers, body: bytes, configuration: Configu
     except NotAnEvent as error:
         raise Refusal(400, str(error)) from error
     return _placed(built, headers, keyed=key is not None)
+
+
+def _check_coding(headers: Headers) -> None:
+    """Refuse data that no service could read: an event has no attribute that would tell it the coding."""
+    coding = (_header(headers, "content-encoding") or "identity").strip().lower()
+    if coding != "identity":
+        raise Refusal(415, f"the body is encoded ({coding[:20]!r}); send it as it is")
 
 
 def _placed(event: Event, headers: Headers, *, keyed: bool = True) -> Event:

@@ -9,7 +9,13 @@ from typing import Final
 
 from aiohttp import web
 
+from choregos_ambassador.listener import Limits
 from choregos_ambassador.metrics import CONTENT_TYPE, Metrics
+
+LIMITS: Final = Limits(connections=256, request_within=5.0, answer_within=10.0)
+"""What the port of the probes allows: the whole pod network may connect to it."""
+WAIT_FOR_DRAINED: Final = 16
+"""Requests that may wait at `/drained` at once: one for each container of the pod. They must not keep the kubelet out."""
 
 BEGUN_WITHIN: Final = 8.0
 """Seconds that `/drained` waits for a drain to begin: a busy node takes some to start its command. There is none when the
@@ -30,6 +36,7 @@ class Probes:
         self.draining = asyncio.Event()
         self.drained = asyncio.Event()
         self._metrics = metrics
+        self._waiting = 0
 
     def application(self) -> web.Application:
         """Build the routes."""
@@ -54,6 +61,9 @@ class Probes:
 
     async def _drained(self, _request: web.Request) -> web.Response:
         """Wait until no event is in hand and none will come; the drain is what another has asked for."""
+        if self._waiting >= WAIT_FOR_DRAINED:
+            return web.Response(status=503, text=f"{WAIT_FOR_DRAINED} requests wait here already\n")
+        self._waiting += 1
         try:
             async with asyncio.timeout(DRAINED_WITHIN):
                 async with asyncio.timeout(BEGUN_WITHIN):
@@ -61,6 +71,8 @@ class Probes:
                 await self.drained.wait()
         except TimeoutError:
             return web.Response(status=503, text="not drained in time\n")
+        finally:
+            self._waiting -= 1
         return web.Response(text="drained\n")
 
     async def _exposition(self, _request: web.Request) -> web.Response:

@@ -14,7 +14,10 @@ from aiohttp import web
 
 from choregos_ambassador import admission, drain, records
 from choregos_ambassador.admission import Refusal
+from choregos_ambassador.bodies import REQUEST_LIMIT, Bodies, NoRoom, Place
+from choregos_ambassador.bodies import TooLarge as BodyTooLarge
 from choregos_ambassador.bus import Bus, BusFault, Record, Stored, TooLarge
+from choregos_ambassador.listener import Limits
 from choregos_ambassador.metrics import Metrics
 from choregos_contract.configuration import Configuration
 from choregos_contract.event import Event
@@ -22,10 +25,12 @@ from choregos_contract.ids import event_record
 
 HEADROOM: Final = 16 * 1024
 """Bytes of `max_payload` that an event leaves free, for the headers that later hops and a dead letter add."""
-REQUEST_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of one request, which may hold a batch."""
+LIMITS: Final = Limits(connections=512, request_within=30.0, answer_within=30.0)
+"""What the port of the publish API allows: a pod's own service is behind its connections."""
 RECONNECT_WITHIN: Final = 3.0
 """Seconds for which a request waits for NATS to come back, before it is told to come back itself."""
+TURNS: Final = 3
+"""Turns of the event loop in which the end of a connection is read that has waited in its socket, behind the request."""
 SETTLING: Final = 120.0
 """Seconds after a start or a reload in which an undeclared event may be one whose configuration is on its way."""
 
@@ -37,6 +42,7 @@ class PublishApi:
         self._bus = bus
         self._metrics = metrics
         self._drain = drain
+        self._bodies = Bodies()
         self._configuration: Configuration | None = None
         self._configured = time.monotonic()
 
@@ -47,7 +53,7 @@ class PublishApi:
 
     def application(self) -> web.Application:
         """Build the routes."""
-        application = web.Application(client_max_size=REQUEST_LIMIT)
+        application = web.Application()
         application.add_routes(
             [
                 web.post("/events", self._publish),
@@ -62,17 +68,28 @@ class PublishApi:
             response = _json(201, await self._admit_and_store(request))
         except Refusal as refusal:
             response = _json(refusal.status, refusal.body, retry_after=refusal.retry_after)
+        if not request.content.is_eof():
+            response.force_close()  # the rest of the body is for nobody, and where a broken one ends, nobody knows
         self._metrics.published.labels(str(response.status)).inc()
         return response
 
     async def _admit_and_store(self, request: web.Request) -> Mapping[str, object]:
+        try:
+            with self._bodies.place() as place:
+                return await self._read_and_store(request, place)
+        except NoRoom as full:
+            raise Refusal(503, str(full), retry_after=1) from full
+
+    async def _read_and_store(self, request: web.Request, place: Place) -> Mapping[str, object]:
         configuration = self._configuration
         if configuration is None:
             raise Refusal(503, "this ambassador has no configuration yet", retry_after=1)
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge as error:
+            body = await place.read(request)
+        except BodyTooLarge as error:
             raise Refusal(413, f"the request has more than {REQUEST_LIMIT} bytes", limit=REQUEST_LIMIT) from error
+        except web.RequestPayloadError as error:
+            raise Refusal(400, f"the body is no HTTP: {error}") from error
         headers = [(name, value) for name, value in request.headers.items()]
         event_type = request.match_info.get("type")
         if event_type is None:
@@ -83,6 +100,7 @@ class PublishApi:
         await self._wait_for_bus()
         writes = [records.of_event(each, configuration.bus, event_record(each.source, each.id)) for each in events]
         self._check_sizes(writes)
+        await _check_present(request)
         stored = await self._store(events, writes)
         results = [_result(event, each) for event, each in zip(events, stored, strict=True)]
         return {"events": results} if batch else results[0]
@@ -137,6 +155,14 @@ class PublishApi:
             return _json(403, {"error": reason})
         await asyncio.shield(self._drain())
         return _json(200, {"drained": True})
+
+
+async def _check_present(request: web.Request) -> None:
+    """Store nothing for who has hung up: he asks again, and elsewhere that may be stored long before this process goes on."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    if request.transport is None or request.transport.is_closing():
+        raise Refusal(503, "whoever asked has hung up")
 
 
 def _on_loopback(request: web.Request) -> bool:

@@ -76,7 +76,7 @@ def _binary(headers: Headers, body: bytes) -> Event:
         else:
             continue
         if attribute in attributes:
-            raise NotAnEvent(f"header '{name[:40]}' stands there twice")
+            raise NotAnEvent(f"header {name[:40]!r} stands there twice")
         attributes[attribute] = decoded
     return checked(attributes, body)
 

@@ -85,7 +85,7 @@ def _attribute(name: str, raw: msgspec.Raw) -> str | None:
     try:
         value = _value.decode(raw)
     except _BROKEN:
-        raise NotAnEvent(f"attribute '{name[:40]}' is neither a string, a boolean nor an integer") from None
+        raise NotAnEvent(f"attribute {name[:40]!r} is neither a string, a boolean nor an integer") from None
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else str(value)

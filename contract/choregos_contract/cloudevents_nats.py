@@ -32,7 +32,7 @@ def decode(headers: Mapping[str, str] | None, payload: bytes) -> Event:
                 return cloudevents_json.decode_event(payload)
             continue
         if attribute in attributes:
-            raise NotAnEvent(f"header '{name[:40]}' stands there twice")
+            raise NotAnEvent(f"header {name[:40]!r} stands there twice")
         attributes[attribute] = decode_value(value)
     return checked(attributes, payload)
 

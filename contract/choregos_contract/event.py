@@ -26,6 +26,10 @@ _TIME = re.compile(
 )
 
 
+_EVENTS = "application/cloudevents"
+"""What the media type of an event begins with. In binary mode it would stand for the data, and say that it is the event."""
+
+
 class NotAnEvent(ValueError):  # noqa: N818  named by what it means for the caller
     """What arrived is not a CloudEvent; the message says which rule it breaks."""
 
@@ -76,7 +80,7 @@ def checked(attributes: Mapping[str, str], data: bytes) -> Event:
     version = attributes.get("specversion")
     if version != "1.0":
         raise NotAnEvent(
-            f"specversion is {version!r}; this is CloudEvents 1.0" if version else "specversion is missing"
+            f"specversion is {version[:40]!r}; this is CloudEvents 1.0" if version else "specversion is missing"
         )
     for name, value in attributes.items():
         if not _is_name(name):
@@ -86,6 +90,9 @@ def checked(attributes: Mapping[str, str], data: bytes) -> Event:
         # The first test, which nearly every value passes, is for speed: this runs once per attribute of every hop.
         if not (value.isascii() and value.isprintable()) and _FORBIDDEN.search(value):
             raise NotAnEvent(f"attribute '{name[:40]}' holds a control character, a surrogate or a noncharacter")
+    content_type = attributes.get("datacontenttype")
+    if content_type is not None and content_type.lstrip()[: len(_EVENTS)].lower() == _EVENTS:
+        raise NotAnEvent(f"datacontenttype {content_type[:40]!r} would have the data taken for the event itself")
     time = attributes.get("time")
     if time is not None and not _is_time(time):
         raise NotAnEvent(f"time {time[:40]!r} is not an RFC 3339 timestamp")

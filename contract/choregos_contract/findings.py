@@ -94,7 +94,7 @@ _WARNINGS: Final = {
     "unreachable-reaction": "Reactions that no entry leads to.",
     "long-chain": "A transaction passes through more than eight reactions in a row.",
     "short-duplicate-window": "A retry may come after the stream has forgotten that it stored the replies.",
-    "no-effect-yet": "A field of v1alpha1 that this release reads and does not act on yet.",
+    "short-inbox-ttl": "The inbox forgets an event before the bus stops delivering it, or knowing its duplicates.",
     "useless-ignore": "The ignore annotation names a code that does not exist or cannot be silenced.",
     "nobody-emits": "No choreography of this namespace and bus emits an event that is declared external.",
     "claimed-twice": "Two choreographies claim the same reaction; the older one keeps it.",
@@ -110,7 +110,12 @@ CATALOGUE: Final[Mapping[str, Rule]] = MappingProxyType(
 
 def finding(code: str, path: DocumentPath, message: str, hint: str) -> Finding:
     """Return a finding with the severity that the catalogue gives its code; KeyError if it has no entry there."""
-    return Finding(code, CATALOGUE[code].severity, path, message, hint)
+    return Finding(code, CATALOGUE[code].severity, path, _in_one_line(message), _in_one_line(hint))
+
+
+def _in_one_line(text: str) -> str:
+    """Spell out what a quoted value may hold: a finding is one line wherever it is written."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def render_path(path: DocumentPath) -> str:
@@ -122,7 +127,7 @@ def render_path(path: DocumentPath) -> str:
         elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", part):
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]'
+            text += f'["{_in_one_line(part)}"]'
     return text
 
 

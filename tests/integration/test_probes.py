@@ -13,6 +13,7 @@ from choregos_contract.configuration import dump
 from support.ambassador import Ambassador
 from support.service import always
 from support.stage import BYSTANDER, SERVICE, Stage, staged
+from support.waiting import wait_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,8 +31,12 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "choregos_dead_letters": ("counter", {"event", "reason"}),
     "choregos_in_flight": ("gauge", {"event"}),
     "choregos_leases_lost": ("counter", {"event"}),
+    "choregos_oldest_unacknowledged_event_age_seconds": ("gauge", {"event"}),
+    "choregos_oldest_unacknowledged_event_age_ratio": ("gauge", {"event"}),
+    "choregos_expired_unread_events": ("counter", {"event"}),
     "choregos_consumer_present": ("gauge", {"event"}),
     "choregos_published": ("counter", {"status"}),
+    "choregos_connections_shed": ("counter", {"port", "cause"}),
     "choregos_breaker_state": ("gauge", {"state"}),
     "choregos_bus_connected": ("gauge", set()),
     "choregos_bus_reconnects": ("counter", set()),
@@ -44,6 +49,8 @@ VALUES = {
     "event": {"Sorted", "Packed", "Done", "PackingFailed", BYSTANDER},
     "verdict": {"done", "retry", "hand-back", "dead-letter", "lease-lost"},
     "reason": {"exhausted", "rejected", "invalid-reply", "reply-too-large", "not-an-event", "too-many-hops"},
+    "port": {"publish", "probes"},
+    "cause": {"full", "slow"},
     "state": {"open", "half-open", "closed"},
     "status": {"201", "400", "413", "415", "503"},
 }
@@ -111,7 +118,13 @@ async def test_the_probes_port_has_nothing_but_the_probes(stage: Stage) -> None:
 
 async def test_every_metric_has_its_kind_and_its_labels_and_no_label_holds_an_id(stage: Stage) -> None:
     await play_each(stage)
-    _, text = await get(f"{stage.ambassador.probes_url}/metrics")
+
+    async def exposition() -> str:
+        """Everything, once the first look at the reactions is over."""
+        _, text = await get(f"{stage.ambassador.probes_url}/metrics")
+        return text if text.count("choregos_pending_events{") == len(REACTIONS) + 1 else ""
+
+    text = await wait_for(exposition)
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert LABELS.keys() <= families.keys()
     for name, (kind, labels) in LABELS.items():

@@ -15,10 +15,11 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
 from choregos_ambassador import publish_api
+from choregos_ambassador.bodies import REQUEST_LIMIT
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
-from choregos_ambassador.publish_api import HEADROOM, REQUEST_LIMIT, PublishApi
+from choregos_ambassador.publish_api import HEADROOM, PublishApi
 from choregos_contract.ids import event_record
 from support.ambassador import Ambassador
 from support.bus import Stored
@@ -261,6 +262,7 @@ REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
     "plain, not UTF-8": (400, "/events/Ordered", b'"\xff"', {"Content-Type": "application/json"}),
     "plain, endless": (400, "/events/Ordered", b"[" * 100_000, {"Content-Type": "application/json"}),
     "text": (415, "/events/Ordered", b"hello", {"Content-Type": "text/plain"}),
+    "compressed": (415, "/events/Ordered", b"{}", {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
     "form": (415, "/events/Ordered", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}),
     "undeclared": (503, "/events/Undeclared", b"{}", {"Content-Type": "application/json"}),
     "undeclared element": (

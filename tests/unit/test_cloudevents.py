@@ -340,6 +340,19 @@ class TestHostileInput:
         with pytest.raises(NotAnEvent, match=reason):
             cloudevents_nats.decode(headers, b"{}")
 
+    @pytest.mark.parametrize("name", ["ce-\udc90", "ce-a\nb"])
+    def test_a_sentence_can_be_written_down_whatever_it_quotes(self, name: str) -> None:
+        """It becomes an answer, a header of a dead letter, a line of the log. (Found by `make fuzz`.)"""
+        twice = [*HEADERS, (name, "1"), (name.upper(), "2")]
+        for decode in (lambda: cloudevents_http.decode(twice, b""), lambda: cloudevents_nats.decode(dict(twice), b"")):
+            with pytest.raises(NotAnEvent, match="twice") as refused:
+                decode()
+            assert str(refused.value).encode().isascii()
+            assert str(refused.value).isprintable()
+        with pytest.raises(NotAnEvent, match="neither a string") as refused:
+            cloudevents_json.decode_event(document('"a\\nb": []'))
+        assert str(refused.value).isprintable()
+
     @given(
         st.lists(st.tuples(st.sampled_from(["ce-id", "ce-x", "content-type", "ce-Ü"]), st.text()), max_size=4),
         st.binary(),

@@ -196,6 +196,16 @@ def test_every_code_is_kebab_case_and_summed_up_in_a_sentence() -> None:
         assert rule.summary.endswith(".")
 
 
+@pytest.mark.parametrize("value", ['"3\\n0 s"', '"3\\r0"', "3\n\n            0", '"\\u2028"'])
+def test_a_finding_is_one_line_whatever_it_quotes(value: str) -> None:
+    """Found by `make fuzz`."""
+    for field in ("timeout", "maxReplyBytes"):
+        [found] = load(reaction(f"          delivery: {{{field}: {value}}}\n"), "f").findings
+        assert str(found).isprintable()
+    [found] = load(f'{HEAD}spec: {{events: {{A: {{}}}}, services: {{}}, "a\\nb": 1}}', "f").findings
+    assert str(found).isprintable()
+
+
 @given(st.text(alphabet="abn:{}[]-#&*!|>'\"%@`\t\n 0,<?", max_size=40))
 @example("&a {<<: *a}")
 @example("? - a\n: b")
