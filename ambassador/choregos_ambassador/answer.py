@@ -9,7 +9,7 @@ class Trouble(StrEnum):
     """Why there is no answer."""
 
     UNREACHABLE = "unreachable"
-    """The request never left: connection refused, no route, not ready. Not an attempt."""
+    """The service never had the request: connection refused, no route, not ready, closed before it came. Not an attempt."""
     TIMEOUT = "timeout"
     """No whole answer within `delivery.timeout`."""
     CUT = "cut"

@@ -1,12 +1,14 @@
 """The delivery client: one POST at a time over a keep-alive connection, on `asyncio.Protocol` and httptools.
 
-It exists because the hop must know what general clients hide: whether a request left at all, whether a kept connection
-was closed under our feet (then the request goes out once more on a fresh one, which is no attempt), and when an answer
-grows past the limit. Redirects are answers like any other; 1xx answers are passed over (RFC 9110, section 15.2).
+It exists because the hop must know what general clients hide: whether a request left at all, whether the service closed the
+connection before it came, and when an answer grows past the limit. A kept connection may be closed under our feet: then
+the request goes out once more on a fresh one, which is no attempt. A service that took a request and hung up on it later
+was asked, and is not asked again here. Redirects are answers like any other; 1xx answers are passed over (RFC 9110, section 15.2).
 A content coding is not undone: no request asks for one.
 """
 
 import asyncio
+import socket
 from typing import Final, cast
 
 import msgspec
@@ -18,6 +20,11 @@ HEADER_LIMIT: Final = 64 * 1024
 """Bytes of all headers of one answer."""
 KEPT: Final = 64
 """Idle connections kept per target."""
+RACE: Final = 0.1
+"""Seconds after a request in which a kept connection that ends in good order may have been closed before the request came: a
+server that lingers reads what it will not answer. Later, the service has had the request."""
+ONE_SEGMENT: Final = 16 * 1024
+"""Bytes of a request that comes to a service on loopback as a whole or not at all."""
 
 
 class HttpClient:
@@ -44,11 +51,13 @@ class HttpClient:
                 kept.send(exchange, head, body)
                 cut = await exchange.outcome
                 if not exchange.closed_under_our_feet:
+                    if isinstance(cut, NoAnswer) and cut.trouble is Trouble.TIMEOUT:
+                        self._drop_idle()  # perhaps its peer is gone and could not say so: then so are theirs
                     return cut
                 exchange.begin_again(loop.create_future())
             connection = await self._connect(deadline)
             if isinstance(connection, NoAnswer):
-                return cut or connection  # a request did leave, and may be what ended the service
+                return cut or connection  # the service may have had the request, which may be what ended it
             connection.send(exchange, head, body)
             return await exchange.outcome
         finally:
@@ -103,6 +112,9 @@ class HttpClient:
     def close(self) -> None:
         """Close the idle connections; those in use close when their answer is there."""
         self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         while self._idle:
             self._idle.pop().transport.close()
 
@@ -113,6 +125,8 @@ class _Exchange(msgspec.Struct, eq=False):
     outcome: asyncio.Future[Answer | NoAnswer]
     limit: int
     connection: "_Connection | None" = None
+    sent: float = 0.0
+    size: int = 0
     closed_under_our_feet: bool = False
 
     def finish(self, outcome: Answer | NoAnswer) -> None:
@@ -157,6 +171,7 @@ class _Connection(asyncio.Protocol):
         self._partial = _Partial()
         self._unread = 0
         self._silent = True
+        self._refused = False
         self.kept = False
         self.exchange: _Exchange | None = None
 
@@ -164,6 +179,8 @@ class _Connection(asyncio.Protocol):
         """Write a request."""
         self.exchange = exchange
         exchange.connection = self
+        exchange.sent = asyncio.get_running_loop().time()
+        exchange.size = len(head) + len(body)
         self._silent = True
         self.transport.write(head + body if body else head)
 
@@ -188,16 +205,27 @@ class _Connection(asyncio.Protocol):
             self._broken(f"more than {HEADER_LIMIT} bytes of one header")
 
     def eof_received(self) -> None:
-        if self.exchange is not None and self._partial.headers_complete and not self._partial.framed:
+        if self.exchange is None:
+            return
+        if self._partial.headers_complete and not self._partial.framed:
             self._complete(keep=False)
+        elif self._silent and self.exchange.size <= ONE_SEGMENT:
+            # An end in good order, and then a reset as the answer to what was sent: nobody had the request.
+            ended: socket.socket = self.transport.get_extra_info("socket")
+            self._refused = ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.forget(self)
         if self.exchange is None:
             return
         exchange, self.exchange = self.exchange, None
-        exchange.closed_under_our_feet = self.kept and self._silent and not exchange.outcome.done()
-        exchange.fail(Trouble.CUT, str(exc or "the service closed the connection before its answer was whole"))
+        if self.kept and self._silent and not exchange.outcome.done():
+            unread = self._refused or exc is not None
+            exchange.closed_under_our_feet = unread or asyncio.get_running_loop().time() - exchange.sent < RACE
+        if self._refused:
+            exchange.fail(Trouble.UNREACHABLE, "the service closed the connection before the request came")
+        else:
+            exchange.fail(Trouble.CUT, str(exc or "the service closed the connection before its answer was whole"))
 
     # -- httptools
 

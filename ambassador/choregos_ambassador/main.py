@@ -4,6 +4,7 @@ What only the process itself needs is imported only for it: `drain` runs as ever
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -31,6 +32,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve() -> None:
+    """Serve; a signal that comes while all is still being imported finds nothing to drain, and ends the process well.
+
+    It would be lost otherwise, since the kernel lets the first process of a container pass over a signal without a handler.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
     from choregos_ambassador import process  # noqa: PLC0415  see above
 
     process.run()

@@ -5,8 +5,11 @@ major, and the integration tests of restarts and credentials are what shows a ch
 """
 
 import asyncio
+import random
 import re
+import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -21,7 +24,12 @@ from choregos_ambassador.credentials import Credentials, CredentialsError
 
 CLOSE_WITHIN: Final = 1.0
 """Seconds that the end of a connection is waited for."""
+FIRST_PAUSE: Final = 1.0
+"""Seconds within which, by chance, the servers are tried after a connection was cut; doubled each time none will have us ..."""
+LONGEST_PAUSE: Final = 4.0
+"""... up to this, which is how long a server that is back may be without us."""
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]+")
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
 _ASCII_SPACE: Final = " \t\n\r\x0b\x0c"
 
 
@@ -36,6 +44,16 @@ class _Transport(TcpTransport):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await super().wait_closed()  # type: ignore[no-untyped-call]
 
+    def reset(self) -> None:
+        """End the connection at once, and drop what was written and is not sent yet, in the kernel, too."""
+        if self._bare_io_writer is None or self._bare_io_writer.transport.is_closing():
+            return
+        own: socket.socket | None = self._bare_io_writer.get_extra_info("socket")
+        if own is not None:
+            with suppress(OSError):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        self._bare_io_writer.transport.abort()
+
 
 class PermanentClient(Client):
     """Comes back after every end of a connection, with the credentials of that moment."""
@@ -43,6 +61,59 @@ class PermanentClient(Client):
     def __init__(self, credentials: Credentials) -> None:
         super().__init__()
         self._credentials = credentials
+        self._rounds = 0
+        self._untried = 0
+        self._left: Srv | None = None
+
+    async def leave(self) -> bool:
+        """Begin to connect to another server of the cluster; False where the server is of none.
+
+        To go when nats-py's `force_reconnect` does not come back to the same server by chance.
+        """
+        if not self._server_info.get("cluster"):
+            return False
+        self._left = self._current_server
+        await self.force_reconnect()
+        return True
+
+    async def _attempt_reconnect(self) -> None:
+        """Reset a connection that is given up. To go when nats-py does.
+
+        Closed in good order, it would have the kernel send what a network has held back, whenever that lets it through:
+        a reply or a dead letter, say, that is no longer true, because the lease is over and another has done the event.
+        """
+        if isinstance(self._transport, _Transport):
+            self._transport.reset()
+        await super()._attempt_reconnect()
+
+    async def _select_next_server(self) -> None:
+        """Try the servers in turn, with a pause of chance length before each round (full jitter).
+
+        All that were connected to a server lose it at the same moment, and must not come back at the same moment.
+        To go when nats-py's pauses are drawn by chance, and grow.
+        """
+        self._server_pool.sort(key=lambda server: server is self._left)
+        while True:
+            if self._untried <= 0:
+                await asyncio.sleep(pause(self._rounds))
+                self._rounds += 1
+                self._untried = len(self._server_pool)
+            self._untried -= 1
+            server = self._server_pool.pop(0)
+            self._server_pool.append(server)
+            try:
+                await self._connect_to_server(server)
+            except Exception as error:  # noqa: BLE001  as nats-py does: whatever it is, the next attempt may go well
+                self._err = error
+                await self._error_cb(error)
+            else:
+                self._current_server = server
+                return
+
+    async def _process_connect_init(self) -> None:
+        """Begin the pauses anew once a server has taken us."""
+        await super()._process_connect_init()
+        self._rounds, self._untried = 1, 0
 
     async def _connect_to_server(self, s: Srv) -> None:
         """Begin every attempt afresh. To go when nats-py closes what a failed attempt to reconnect leaves open."""
@@ -107,6 +178,12 @@ class PermanentClient(Client):
                 return Client._parse_header_lines(raw)
             parsed[name] = value.strip(_ASCII_SPACE)
         return parsed
+
+
+def pause(rounds: int) -> float:
+    """Draw the pause, in seconds, after so many rounds of attempts since there was a connection; none before the very first."""
+    longest = 0.0 if rounds == 0 else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(rounds - 1, 10))
+    return random.uniform(0, longest)  # noqa: S311  spread, not secrecy
 
 
 @lru_cache(maxsize=1024)

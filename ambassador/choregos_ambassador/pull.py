@@ -16,9 +16,10 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from choregos_ambassador.bus import Bus
+from choregos_ambassador.bus import Bus, BusFault
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.log import log
+from choregos_ambassador.tasks import watched
 
 EXPIRES: Final = 5.0
 """Seconds that one pull waits for events; none at all while few events may be under way at once, see `pull`."""
@@ -39,9 +40,19 @@ ROUTINE: Final = tuple(status for status, _ in STATUSES)
 GONE: Final = ("404 Consumer Not Found", "409 Consumer Deleted")
 """Statuses that say that there is no such durable."""
 UNANSWERED: Final = "503"
-"""Nobody listens to the durable's pulls: twice in a row it is gone, once it may be between two leaders."""
+"""Nobody listens to the durable's pulls. Once it may be between two leaders; twice in a row it is gone, or JetStream is away."""
+_MISSING: Final = (10014, 10059)
+"""Errors of JetStream that say that there is no such durable, or no such stream."""
 PAUSE: Final = 1.0
 """Seconds after any other status, which is logged, since it is no routine."""
+
+
+class _Error(msgspec.Struct):
+    err_code: int = 0
+
+
+class _Answer(msgspec.Struct):
+    error: _Error | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +89,7 @@ class Puller:
     ) -> None:
         self._bus = bus
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._info = f"$JS.API.CONSUMER.INFO.{stream}.{durable}"
         self._durable = durable
         self._arrived = arrived
         self._returned = returned
@@ -85,6 +97,7 @@ class Puller:
         self._lanes = [_Lane(bus.client.new_inbox()), _Lane(bus.client.new_inbox())]
         self._number = 0
         self._unanswered = False
+        self._asking: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -157,8 +170,8 @@ class Puller:
             return
         pause = next((seconds for prefix, seconds in STATUSES if status.startswith(prefix)), PAUSE)
         if status.startswith(UNANSWERED):
-            if self._unanswered:
-                self._gone(True)
+            if self._unanswered and self._asking is None:
+                self._asking = watched(self._ask(), "look for the durable")
             self._unanswered = True
         elif status.startswith(GONE):
             self._told(gone=True)
@@ -171,6 +184,17 @@ class Puller:
         left = headers.get("Nats-Pending-Messages", "")
         places = int(left if left.isdecimal() else batch) if int(number) > lane.given_up else 0
         self._give_back(lane, places, pause)
+
+    async def _ask(self) -> None:
+        """Ask JetStream whether it is gone; a server that is about to stop has none, and nobody answers this either."""
+        try:
+            error = msgspec.json.decode(await self._bus.request(self._info), type=_Answer).error
+        except BusFault:
+            return
+        finally:
+            self._asking = None
+        if error is not None and error.err_code in _MISSING and self._unanswered:
+            self._gone(True)
 
     def _told(self, *, gone: bool) -> None:
         self._unanswered = False

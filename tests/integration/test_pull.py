@@ -43,6 +43,7 @@ class Ledger:
     def tell(self, gone: bool) -> None:
         if gone not in self.gone[-1:]:
             self.gone.append(gone)
+            self.news.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -52,16 +53,16 @@ class Ledger:
 
 
 @asynccontextmanager
-async def pulling(ledger: Ledger) -> AsyncIterator[tuple[Puller, Client]]:
-    """A puller, and the connection of whoever plays JetStream."""
-    with NatsServer() as server:
-        async with connected(server.url) as jetstream:
+async def pulling(ledger: Ledger, *, jetstream: bool = True) -> AsyncIterator[tuple[Puller, Client]]:
+    """A puller, and the connection of whoever plays JetStream; the server's own knows no such durable."""
+    with NatsServer(jetstream=jetstream) as server:
+        async with connected(server.url) as player:
             bus = Bus(Metrics(), Credentials(None))
             await bus.connect([server.url], "test")
             puller = Puller(bus, "stream", "durable", arrived=ledger.take, returned=ledger.take_back, gone=ledger.tell)
             await puller.start()
             try:
-                yield puller, jetstream
+                yield puller, player
             finally:
                 await bus.close()
 
@@ -151,10 +152,31 @@ async def test_a_durable_is_gone_when_told_so_or_unanswered_twice() -> None:
         assert ledger.gone == [], "once may be between two leaders"
         await puller.pull(1)
         await ledger.until(lambda: ledger.returned == 2)
-        assert ledger.gone == [True]
+        await ledger.until(lambda: ledger.gone == [True])
         requests = await taking_pulls(jetstream)
         for number, (status, description) in enumerate((("408", "Request Timeout"), ("409", "Consumer Deleted")), 3):
             await puller.pull(1)
             await end_pull(jetstream, await requests.get(), status, description)
             await ledger.until(lambda number=number: ledger.returned == number)  # type: ignore[misc]
         assert ledger.gone == [True, False, True]
+
+
+async def test_a_durable_is_not_gone_because_jetstream_is_away() -> None:
+    """As it is on a server that was told to stop, and still serves the connections that it has (lame duck mode)."""
+    ledger, asked = Ledger(), asyncio.Event()
+
+    async def away(request: Msg) -> None:
+        await request.respond(b'{"error":{"code":503,"err_code":10008,"description":"temporarily unavailable"}}')
+        asked.set()
+
+    async with pulling(ledger, jetstream=False) as (puller, player):
+        await player.subscribe("$JS.API.CONSUMER.INFO.stream.durable", cb=away)
+        await player.flush()
+        for number in range(1, 4):
+            await puller.pull(1)
+            await ledger.until(lambda number=number: ledger.returned == number)  # type: ignore[misc]
+        async with asyncio.timeout(10):
+            await asked.wait()
+        await puller.pull(1)
+        await ledger.until(lambda: ledger.returned == 4)
+        assert ledger.gone == []

@@ -1,10 +1,10 @@
-"""Our parser of NATS headers reads whatever comes exactly as nats-py's does; it is only quicker."""
+"""What our client does otherwise than nats-py: it reads headers exactly as nats-py does, only quicker, and pauses by chance."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
-from choregos_ambassador.nats_client import PermanentClient
+from choregos_ambassador.nats_client import FIRST_PAUSE, LONGEST_PAUSE, PermanentClient, pause
 
 lines = st.lists(
     st.binary(max_size=30)
@@ -35,3 +35,15 @@ lines = st.lists(
 def test_headers_are_read_as_nats_py_reads_them(block: list[bytes]) -> None:
     raw = b"\r\n".join(block) + b"\r\n\r\n"
     assert PermanentClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+
+
+@given(st.integers(0, 10**9))
+def test_a_pause_is_drawn_up_to_a_ceiling_that_doubles_and_has_an_end(rounds: int) -> None:
+    ceiling = 0.0 if rounds == 0 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(rounds - 1, 40))
+    assert 0 <= pause(rounds) <= ceiling
+
+
+def test_pauses_fill_the_time_up_to_their_ceiling() -> None:
+    drawn = sorted(pause(9) for _ in range(1000))
+    assert drawn[50] < LONGEST_PAUSE / 5
+    assert drawn[-50] > LONGEST_PAUSE * 4 / 5
