@@ -1,7 +1,9 @@
 """The end of an event that one reaction could not process: its failure event, its dead letter, the acknowledgement."""
 
+from functools import partial
+
 from choregos_ambassador import dead_letter, records, replies
-from choregos_ambassador.bus import BusFault, TooLarge
+from choregos_ambassador.bus import BusFault, Record, TooLarge
 from choregos_ambassador.dead_letter import Cause, Reason
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.equipment import Equipment
@@ -52,7 +54,8 @@ class Burial:
             return []
         if delivery.number == 1 or await self._with.history.failure(delivery, event, role) is None:
             try:
-                await self._with.outbox.store([records.of_reply(failure, role.configuration.bus)], delivery)
+                look = partial(self._with.history.records, delivery, event, [failure.id], role)
+                await self._with.outbox.store([records.of_reply(failure, role.configuration.bus)], delivery, look)
             except TooLarge:
                 return []
         reach("after-failure")
@@ -63,7 +66,9 @@ class Burial:
         letter = dead_letter.letter(delivery, cause, role, created, failure_emitted=failure_emitted)
         for candidate in (letter, *dead_letter.reduced(letter)):
             try:
-                await self._with.outbox.store([candidate], delivery)
+                await self._with.outbox.store(
+                    [candidate], delivery, partial(self._stored_letters, candidate, delivery, role)
+                )
                 break
             except TooLarge as error:
                 too_large = error
@@ -71,3 +76,6 @@ class Burial:
             raise BusFault(f"not even a truncated dead letter fits: {too_large}")
         reach("after-letter")
         self._with.leases.acknowledge(delivery)
+
+    async def _stored_letters(self, letter: Record, delivery: Delivery, role: Role) -> set[str]:
+        return {letter.headers["Nats-Msg-Id"]} if await self._with.history.is_buried(delivery, role) else set()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.gate import Gate
 from choregos_ambassador.history import History
+from choregos_ambassador.inbox import Inbox
 from choregos_ambassador.leases import Leases
 from choregos_ambassador.notes import Notes
 from choregos_ambassador.outbox import Outbox
@@ -22,5 +23,6 @@ class Equipment:
     targets: Targets
     outbox: Outbox
     history: History
+    inbox: Inbox
     notes: Notes
     report: Report

@@ -1,22 +1,26 @@
 """The hop: the way of one event through the ambassador, a step after the other.
 
-    delivered -> decoded -> with the service -> judged -> replies stored -> acknowledged
-                                                    `--> back with a delay, or buried: a dead letter
+    delivered -> decoded -> (claimed) -> with the service -> judged -> (remembered) -> replies stored -> acknowledged
+                                                                  `--> back with a delay, or buried: a dead letter
 
 An event is acknowledged only when everything that follows from it has a publish acknowledgement. Whatever ends this
 process in between, JetStream delivers the event again, and the derived ids keep the replies single.
 """
 
 import time
+from functools import partial
 
-from choregos_ambassador import backoff, records, replies, request
+from choregos_ambassador import backoff, records, request
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
 from choregos_ambassador.burial import Burial
 from choregos_ambassador.bus import BusFault, TooLarge
+from choregos_ambassador.claim import Unclaimed
+from choregos_ambassador.conclusion import conclude
 from choregos_ambassador.dead_letter import Cause, Reason
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.equipment import Equipment
 from choregos_ambassador.fail_point import reach
+from choregos_ambassador.inbox_entry import Busy, Duplicate
 from choregos_ambassador.report import End, Ending
 from choregos_ambassador.role import Role
 from choregos_ambassador.timestamps import rfc3339
@@ -72,19 +76,33 @@ class Hop:
         return await self._attempt(delivery, event, role)
 
     async def _attempt(self, delivery: Delivery, event: Event, role: Role) -> Ending:
-        outcome = await self._post(delivery, event, role)
+        claim = await self._with.inbox.claim(delivery, event, role)
+        if isinstance(claim, Busy):
+            return await self._hand_back(delivery, role, "the service may have it in hand", claim.rest)
+        if isinstance(claim, Duplicate):
+            self._with.leases.acknowledge(delivery)
+            return Ending(End.DONE, error="the service took the same event before")
+        try:
+            return await self._process(delivery, event, role, claim)
+        finally:
+            self._with.inbox.let_go(claim)
+
+    async def _process(self, delivery: Delivery, event: Event, role: Role, claim: Unclaimed) -> Ending:
+        outcome = claim.answer or await self._post(delivery, event, role, claim)
         verdict = judge(outcome, role.delivery)
-        self._tell_gate(delivery, verdict, outcome)
-        if verdict.action is Action.HAND_BACK:
-            return await self._hand_back(delivery, role, verdict.error)
-        if verdict.action is Action.RETRY:
-            cause = Cause(Reason.EXHAUSTED, verdict.error, verdict.status, verdict.said)
-            return await self._retry(delivery, event, cause, role, verdict.retry_after)
-        if verdict.action is Action.REJECT:
-            cause = Cause(Reason.REJECTED, verdict.error, verdict.status, verdict.said)
-            return await self._burial.bury(delivery, event, cause, role)
-        assert isinstance(outcome, Answer)
-        return await self._complete(delivery, event, outcome, role)
+        if claim.answer is None:
+            self._tell_gate(delivery, verdict, outcome)
+        found = conclude(outcome, verdict, event, role, rfc3339())
+        await claim.conclude(outcome if found.final and isinstance(outcome, Answer) else None)
+        match found.action:
+            case Action.HAND_BACK:
+                return await self._hand_back(delivery, role, verdict.error)
+            case Action.RETRY:
+                return await self._retry(delivery, event, found.cause, role, verdict.retry_after)
+            case Action.REJECT:
+                return await self._burial.bury(delivery, event, found.cause, role)
+            case Action.DONE:
+                return await self._complete(delivery, event, found.hops, verdict.status, role)
 
     async def _hopeless(self, delivery: Delivery, event: Event, role: Role) -> Cause | None:
         """Say why the service need not be asked (again)."""
@@ -98,10 +116,11 @@ class Hop:
             )
         return None
 
-    async def _post(self, delivery: Delivery, event: Event, role: Role) -> Answer | NoAnswer:
+    async def _post(self, delivery: Delivery, event: Event, role: Role, claim: Unclaimed) -> Answer | NoAnswer:
         reach("before-call")
-        started = time.monotonic()
         head = request.head(self._opening, event, delivery.number)
+        await claim.begin()
+        started = time.monotonic()
         outcome = await self._client.post(
             head, event.data, timeout=role.delivery.timeout, limit=role.delivery.max_reply_bytes
         )
@@ -116,35 +135,31 @@ class Hop:
         else:
             self._with.gate.answered(failed=verdict.action is Action.RETRY and (verdict.status or 0) >= 500)
 
-    async def _complete(self, delivery: Delivery, event: Event, answer: Answer, role: Role) -> Ending:
+    async def _complete(
+        self, delivery: Delivery, event: Event, hops: list[Event], status: int | None, role: Role
+    ) -> Ending:
         """Store the replies, then acknowledge."""
+        if delivery.lost and await self._with.history.failure(delivery, event, role):
+            return Ending(End.LEASE_LOST, status, "whoever held the event after this process gave it up")
         try:
-            answered = replies.read(answer, role.reaction)
-            hops = replies.next_hops(event, answered, role, rfc3339()) if answered else []
-            if delivery.lost and await self._with.history.failure(delivery, event, role):
-                return Ending(End.LEASE_LOST, answer.status, "whoever held the event after this process gave it up")
             await self._store_replies(delivery, event, hops, role)
-        except replies.InvalidReply as invalid:
-            cause = Cause(Reason(invalid.reason), invalid.detail, answer.status)
-            if invalid.retry:
-                return await self._retry(delivery, event, cause, role)
-            return await self._burial.bury(delivery, event, cause, role)
         except TooLarge as error:
-            cause = Cause(Reason.REPLY_TOO_LARGE, f"a reply has {error}", answer.status)
+            cause = Cause(Reason.REPLY_TOO_LARGE, f"a reply has {error}", status)
             return await self._burial.bury(delivery, event, cause, role)
         reach("before-ack")
         self._with.leases.acknowledge(delivery)
         reach("after-ack")
-        return Ending(End.DONE, answer.status, replies=[hop.type for hop in hops])
+        return Ending(End.DONE, status, replies=[hop.type for hop in hops])
 
     async def _store_replies(self, delivery: Delivery, event: Event, hops: list[Event], role: Role) -> None:
         """Store the next hops once: the stream knows a copy within its duplicate window, beyond it we look."""
-        age = time.time() - delivery.stored / 1e9
+        reach("before-replies")
+        age = self._with.bus.clock.latest() - delivery.stored / 1e9
         if hops and (delivery.number > 1 or delivery.lost) and age > role.configuration.duplicate_window / 2:
             there = await self._with.history.replies(delivery, event, [hop.id for hop in hops], role)
             hops = [hop for hop in hops if hop.id not in there]
-        reach("before-replies")
-        await self._with.outbox.store([records.of_reply(hop, role.configuration.bus) for hop in hops], delivery)
+        look = partial(self._with.history.records, delivery, event, [hop.id for hop in hops], role)
+        await self._with.outbox.store([records.of_reply(hop, role.configuration.bus) for hop in hops], delivery, look)
 
     async def _retry(
         self, delivery: Delivery, event: Event, cause: Cause, role: Role, retry_after: float = 0.0

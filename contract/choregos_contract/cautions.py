@@ -36,7 +36,7 @@ def cautions(choreography: Choreography, graph: Graph, bus: EventBus | None) -> 
     yield from _uncompensated(graph)
     yield from _long_chain(graph)
     yield from _window(choreography, graph, bus)
-    yield from _not_built_yet(graph)
+    yield from _inbox(choreography, graph, bus)
 
 
 def _ends(graph: Graph) -> Iterator[Finding]:
@@ -152,9 +152,19 @@ def _back(choreography: Choreography, step: Step) -> float:
     return max(delivery.timeout, ACK_WAIT) + ACK_WAIT + delivery.backoff_max
 
 
-def _not_built_yet(graph: Graph) -> Iterator[Finding]:
+def _inbox(choreography: Choreography, graph: Graph, bus: EventBus | None) -> Iterator[Finding]:
+    """An inbox that forgets an event while it may still come back is no inbox for it."""
+    known = bus is not None or choreography.spec.bus == DEFAULT_BUS
+    window = (bus.spec.stream if bus else StreamSpec()).duplicate_window if known else 0.0
     for step in graph.steps:
-        if step.reaction.idempotency is not None:
-            message = "the inbox is not built yet: an event may be brought to the service twice"
-            hint = "let the service honour the header Idempotency-Key, which it always gets"
-            yield finding("no-effect-yet", (*step.path, "idempotency"), message, hint)
+        if step.reaction.idempotency is None:
+            continue
+        ttl, back = step.reaction.idempotency.ttl, _back(choreography, step)
+        if ttl >= max(back, window):
+            continue
+        late = f"an event may come back after {format_duration(back)}"
+        if ttl >= back:
+            late = f"the bus itself knows a duplicate for {format_duration(window)}"
+        message = f"the inbox forgets an event after {format_duration(ttl)}, and {late}"
+        hint = f'write ttl: {format_duration(max(back, window))} or more, such as "1d"'
+        yield finding("short-inbox-ttl", (*step.path, "idempotency", "ttl"), message, hint)

@@ -7,11 +7,14 @@ it cannot read, keeps the last good one and says so.
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from choregos_contract.names import BusNames
 
 VERSION = 1
+
+CLAIM_SLACK = 5.0
+"""Seconds by which a claim in the inbox outlasts the `timeout` of the call that it is for."""
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -37,6 +40,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     max_reply_bytes: Count = 1 << 20
 
 
+class Idempotency(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The inbox that keeps a reaction from being called twice for one event."""
+
+    ttl: Seconds
+    """How long the inbox remembers an event."""
+
+
 class Reaction(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """On this event, POST there; it may emit these."""
 
@@ -49,6 +59,8 @@ class Reaction(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     required: bool = False
     suspend: bool = False
     delivery: Delivery = Delivery()
+    idempotency: Idempotency | UnsetType = UNSET
+    """Left out of the document where there is none, so that an ambassador of before can read it."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -7,10 +7,11 @@ same thing (one reaction, the service's port) the first of the sequence wins; wh
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from choregos_contract import event_bus, resources
-from choregos_contract.configuration import VERSION, Configuration, Delivery, Reaction, Readiness
+from choregos_contract.configuration import VERSION, Configuration, Delivery, Idempotency, Reaction, Readiness
 from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
 from choregos_contract.resources import DEFAULT_BUS, DEFAULT_PORT, Choreography
@@ -124,6 +125,7 @@ def _reaction(claim: Claim, service_port: int) -> Reaction:
         required=reaction.required,
         suspend=reaction.suspend,
         delivery=_delivery(claim.choreography.delivery_of(claim.service, reaction)),
+        idempotency=Idempotency(ttl=reaction.idempotency.ttl) if reaction.idempotency else UNSET,
     )
 
 

@@ -59,6 +59,13 @@ class DeadLetterSpec(Resource):
     """Room for dead letters; while it is full, an event that fails for good stays with its reaction."""
 
 
+class InboxSpec(Resource):
+    """The key-value bucket of reactions with `idempotency`; it is made when there is one."""
+
+    max_bytes: PositiveSize = 2**28
+    """Room for events that are remembered; a full inbox forgets the oldest before their `ttl`."""
+
+
 class EventBusSpec(Resource):
     """A pair of JetStream streams, and the NATS servers that hold them."""
 
@@ -70,6 +77,8 @@ class EventBusSpec(Resource):
     """The stream of events."""
     dead_letters: DeadLetterSpec = DeadLetterSpec()
     """The stream of dead letters."""
+    inbox: InboxSpec = InboxSpec()
+    """The inbox of reactions with `idempotency`."""
 
 
 class EventBus(Resource):

@@ -50,6 +50,11 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
         return f"{self.prefix}_{self.namespace}_{self.bus}_notes"
 
     @property
+    def inbox_bucket(self) -> str:
+        """The key-value bucket in which ambassadors claim events, and remember what came of them."""
+        return f"{self.prefix}_{self.namespace}_{self.bus}_inbox"
+
+    @property
     def event_stream_subjects(self) -> tuple[str, ...]:
         """Exactly the subjects that events take; a malformed publish matches none and gets no acknowledgement."""
         return (f"{self.root}.ev.*.*.*", f"{self.root}.rd.*.*.*")
@@ -93,6 +98,10 @@ class BusNames(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
         """What a reaction's durable reads: the events of its type, and what is redriven to it alone."""
         encoded = token(event_type)
         return (f"{self.root}.ev.{encoded}.*.*", f"{self.root}.rd.{service}.{encoded}.*")
+
+    def counters(self, service: str, event_type: str) -> tuple[str, ...]:
+        """Consumers of a moment, one for each filter of a durable, by which the server counts; no event's name has a `~`."""
+        return tuple(f"{self.durable(service, event_type)}~{kind}" for kind in ("ev", "rd"))
 
     def type_token(self, subject: str) -> str | None:
         """The encoded event type that a subject of this bus names, or None for a foreign subject."""

@@ -129,6 +129,8 @@ def refuse_server(server_version: str) -> Refuse | None:
 def _stream_step(stream: Stream, config: dict[str, Any], existing: Existing | None) -> Step:
     if existing is None:
         return Create(stream, config)
+    if stream.inbox:
+        config["max_age"] = _longer(existing.config.get("max_age", 0), config["max_age"])
     return _refused_stream(stream, config, existing) or _change(stream, config, existing)
 
 
@@ -217,6 +219,11 @@ def _change(target: Stream | Durable, config: Config, existing: Existing) -> Upd
         return Nothing(target)
     others = {key: value for key, value in (found.get("metadata") or {}).items() if key not in existing.ours}
     return Update(target, {**found, **config, "metadata": others | ours}, tuple(fields))
+
+
+def _longer(found: int, wanted: int) -> int:
+    """Return what forgets nothing that is remembered for anybody: who wires may not know all who use the inbox."""
+    return max(found, wanted) if found else 0
 
 
 def _same(found: Any, value: Any) -> bool:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from choregos_contract import event_bus
+from choregos_contract.configuration import CLAIM_SLACK
 from choregos_contract.configure import Claim, bus_names, bus_names_of, claims
 from choregos_contract.event_bus import EventBus
 from choregos_contract.names import BusNames
@@ -27,6 +28,7 @@ ORPHANED = OURS + "orphaned"
 APPLIED = OURS + "applied"
 """What the operator last asked of a stream, as JSON: by it a change by other hands is told from a new wish."""
 ATOMIC_BATCHES = (2, 12)
+MESSAGE_TTL = (2, 11)
 ACK_WAIT = 30.0
 """Seconds until the server gives an event to another ambassador, unless its lease is extended."""
 
@@ -59,6 +61,8 @@ class Stream:
     """Whether several events may be stored as one batch."""
     bucket: bool = False
     """Whether it is a key-value bucket (ADR-8): the last value of every key."""
+    inbox: bool = False
+    """Whether it is the inbox: made when a reaction first asks for it, and the oldest goes when it is full."""
 
     def __str__(self) -> str:
         return f"stream {self.name}"
@@ -69,7 +73,7 @@ class Stream:
             "name": self.name,
             "subjects": list(self.subjects),
             "retention": "limits",
-            "discard": "new",
+            "discard": "old" if self.inbox else "new",
             "storage": self.storage,
             "num_replicas": self.replicas,
             "max_age": _nanoseconds(self.max_age),
@@ -82,6 +86,8 @@ class Stream:
             config["allow_atomic"] = True
         if self.bucket:
             config |= {"max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True}
+        if self.inbox and version(server_version) >= MESSAGE_TTL:
+            config["allow_msg_ttl"] = True
         return config
 
 
@@ -145,9 +151,10 @@ def wanted(choreographies: Sequence[Choreography], bus: EventBus | None, namespa
     """Return what these choreographies need of their bus; raise ValueError if they do not share one bus."""
     names = bus_names_of(choreographies, bus) if choreographies else bus_names(bus, namespace)
     spec = bus.spec if bus else event_bus.EventBusSpec()
+    claimed = claims(choreographies)
     return Wanted(
-        (_events(names, spec), _dead_letters(names, spec), _notes(names, spec)),
-        tuple(_durable(names, claim) for claim in claims(choreographies)),
+        (_events(names, spec), _dead_letters(names, spec), _notes(names, spec), *_inbox(names, spec, claimed)),
+        tuple(_durable(names, claim) for claim in claimed),
         explicit=bus is not None,
     )
 
@@ -206,14 +213,43 @@ def _notes(names: BusNames, spec: event_bus.EventBusSpec) -> Stream:
         subjects=(f"$KV.{names.note_bucket}.>",),
         storage=stream.storage,
         replicas=stream.replicas,
-        # A note is of no use without its event.
-        max_age=stream.max_age,
+        # A note of a hand-back is of no use without its event; one of what was unread is, to who finds the event gone.
+        max_age=2 * stream.max_age,
         max_bytes=NOTE_BYTES,
         duplicate_window=min(stream.duplicate_window, _SHORT_WINDOW),
         partitions=names.partitions,
         shards=names.shards,
         bucket=True,
     )
+
+
+def _inbox(names: BusNames, spec: event_bus.EventBusSpec, claimed: Sequence[Claim]) -> tuple[Stream, ...]:
+    """Return the inbox if any reaction has `idempotency`; it keeps everything for as long as the most demanding asks."""
+    ages = [_remembered(claim) for claim in claimed if claim.reaction.idempotency]
+    if not ages:
+        return ()
+    stream = Stream(
+        name=f"KV_{names.inbox_bucket}",
+        subjects=(f"$KV.{names.inbox_bucket}.>",),
+        storage=spec.stream.storage,
+        replicas=spec.stream.replicas,
+        max_age=max(ages),
+        max_bytes=spec.inbox.max_bytes,
+        # Entries carry no message id; and whatever the age is to be one day, the window fits.
+        duplicate_window=1.0,
+        partitions=names.partitions,
+        shards=names.shards,
+        bucket=True,
+        inbox=True,
+    )
+    return (stream,)
+
+
+def _remembered(claim: Claim) -> float:
+    """Return the seconds for which an entry of a reaction must live: no claim may be forgotten during its call."""
+    assert claim.reaction.idempotency
+    timeout = claim.choreography.delivery_of(claim.service, claim.reaction).timeout
+    return max(claim.reaction.idempotency.ttl, timeout + CLAIM_SLACK)
 
 
 def _durable(names: BusNames, claim: Claim) -> Durable:

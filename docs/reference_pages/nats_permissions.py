@@ -2,8 +2,11 @@
 
 import inspect
 
+from msgspec.structs import replace
+
 from choregos_ambassador import credentials
-from choregos_contract.permissions import Permission, permissions
+from choregos_contract.configuration import Idempotency
+from choregos_contract.permissions import Permission, Permissions, permissions
 from reference_pages.markdown import code, page, table
 from reference_pages.samples import ROLE
 
@@ -42,6 +45,8 @@ The ambassador of `{ROLE.service}` reacts to `{ROLE.event}`, may emit {_listed(R
         _table(granted.publish),
         "and subscribes to",
         _table(granted.subscribe),
+        "If one of its reactions has `idempotency`, it publishes to these as well, for the inbox:",
+        _table(tuple(each for each in _with_inbox().publish if each not in granted.publish)),
         """
 Until nats-server 2.14 an acknowledgement's subject begins `$JS.ACK.STREAM`; from 2.15 on, domain and account stand before the
 stream. Grant both, and an upgrade changes nothing. As nats-server is told it:""",
@@ -53,12 +58,18 @@ stream. Grant both, and an upgrade changes nothing. As nats-server is told it:""
 
 A line `permission missing` names the action and the subject, at most every ten seconds for subjects that differ in their last
 tokens only. Nothing is lost meanwhile: an event whose reply or dead letter may not be stored is handed back, one that may not be
-acknowledged comes again, and the publish API answers 503 with the subject. The server's configuration may be reloaded with
+acknowledged comes again, one that may not be claimed in the inbox is handed back, and the publish API answers 503 with the subject. The server's configuration may be reloaded with
 the permission in it; what was missing is then there within seconds.
 
 One exception: without `$KV`, an outage of the service that lasts for many deliveries cannot be told from an event that ends
-the process each time, and such events become dead letters, reason `crash-loop`.""",
+the process each time, and such events become dead letters, reason `crash-loop`; and an outage that one ambassador has seen is not
+known to the next. Without `CONSUMER.CREATE` and the advisories, events that expire unread are told, but counted too low.""",
     )
+
+
+def _with_inbox() -> Permissions:
+    reaction = replace(ROLE.reaction, idempotency=Idempotency(ttl=86400.0))
+    return permissions(replace(ROLE.configuration, reactions=(reaction,)))
 
 
 def _listed(events: tuple[str, ...]) -> str:

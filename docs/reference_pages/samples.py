@@ -9,6 +9,7 @@ from choregos_contract import cloudevents_nats
 from choregos_contract.configuration import VERSION, Configuration, Reaction
 from choregos_contract.event import Event
 from choregos_contract.names import BusNames
+from choregos_contract.resources import Choreography
 
 NAMES: Final = BusNames(namespace="shop")
 NOW: Final = "2026-01-02T03:04:05.678Z"
@@ -31,6 +32,18 @@ ROLE: Final = Role(
         reactions=(REACTION,),
     ),
     REACTION,
+)
+
+WITH_INBOX: Final = Choreography.model_validate(
+    {
+        "apiVersion": "choregos.dev/v1alpha1",
+        "kind": "Choreography",
+        "metadata": {"name": "shop", "namespace": "shop"},
+        "spec": {
+            "events": {"OrderPlaced": {"external": True}},
+            "services": {"payment": {"reactions": [{"event": "OrderPlaced", "idempotency": {"ttl": "1d"}}]}},
+        },
+    }
 )
 
 PARENT: Final = Event(

@@ -114,7 +114,8 @@ def buses() -> st.SearchStrategy[Manifest]:
     servers = st.lists(st.from_regex(SERVER, fullmatch=True, alphabet=PLAIN), max_size=3)
     tls = st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "handshakeFirst": st.booleans()})
     kept = st.fixed_dictionaries({}, optional={"maxAge": DURATIONS, "maxBytes": SIZES})
-    optional = {"servers": servers, "tls": tls, "stream": streams, "deadLetters": kept}
+    inbox = st.fixed_dictionaries({}, optional={"maxBytes": SIZES})
+    optional = {"servers": servers, "tls": tls, "stream": streams, "deadLetters": kept, "inbox": inbox}
     return st.fixed_dictionaries({}, optional=optional).map(lambda spec: bus() | {"spec": spec})
 
 

@@ -125,6 +125,7 @@ def test_a_bus_that_leaves_out_its_settings_has_the_documented_ones(
     assert spec_of(stored) == spec_of(manifest)
     assert stored["spec"]["stream"]["prefix"] == "choregos"
     assert stored["spec"]["deadLetters"] == {"maxAge": "30d", "maxBytes": "256Mi"}
+    assert stored["spec"]["inbox"] == {"maxBytes": "256Mi"}
 
 
 def test_applying_the_same_again_is_no_edit(cluster: Cluster, namespace: str) -> None:

@@ -44,6 +44,7 @@ def test_subjects_streams_and_durables_are_spelled_as_documented() -> None:
     assert names.transaction_filter("123456789") == "choregos.shipping.default.ev.*.*.38"
     assert names.transaction_filter("123456789", "a.B") == "choregos.shipping.default.ev.a%2EB.*.38"
     assert names.note_bucket == "choregos_shipping_default_notes"
+    assert names.inbox_bucket == "choregos_shipping_default_inbox"
     assert names.event_stream == "choregos_shipping_default_events"
     assert names.dead_letter_stream == "choregos_shipping_default_dead-letters"
     assert names.durable("package", "a.B") == "choregos_package_a%2EB"

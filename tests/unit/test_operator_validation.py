@@ -314,6 +314,7 @@ BUS_EDITS: dict[str, tuple[Body, Body, tuple[str, ...]]] = {
     "room": ({}, {"stream": {"maxBytes": "1Mi"}}, ("spec.stream.maxBytes", "more than 1Mi", "refuses")),
     "letters' age": ({}, {"deadLetters": {"maxAge": "1d"}}, ("spec.deadLetters.maxAge", "dead letters older")),
     "letters' room": ({}, {"deadLetters": {"maxBytes": "1Mi"}}, ("spec.deadLetters.maxBytes", "takes no dead letter")),
+    "inbox's room": ({}, {"inbox": {"maxBytes": "1Mi"}}, ("spec.inbox.maxBytes", "forgets its oldest events")),
 }
 
 

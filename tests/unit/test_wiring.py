@@ -20,6 +20,7 @@ LATER = "2026-06-07T08:09:10Z"
 SERVER = "2.15.1"
 EVENTS = "choregos_shipping_default_events"
 DURABLE = "choregos_package_OrderPlaced"
+INBOX = "KV_choregos_shipping_default_inbox"
 
 EMPTY = Actual()
 NANO = 1_000_000_000
@@ -48,6 +49,10 @@ def applied(steps: Sequence[Step], before: Actual = EMPTY, server: str = SERVER)
 
 def planned(want: Wanted, actual: Actual, now: str = LATER, server: str = SERVER) -> tuple[Step, ...]:
     return plan(want, actual, server_version=server, now=now)
+
+
+def with_inbox(ttl: str) -> Wanted:
+    return simple(idempotency={"ttl": ttl})
 
 
 WIRED = applied(planned(simple(), Actual(), NOW))
@@ -91,7 +96,7 @@ class TestStreams:
             "metadata": {"choregos.dev/partitions": "4", "choregos.dev/shards": "8"},
         }
 
-    def test_the_bucket_of_notes_keeps_the_last_value_of_a_key_as_long_as_an_event_lives(self) -> None:
+    def test_the_bucket_of_notes_keeps_the_last_value_of_a_key_for_longer_than_an_event_lives(self) -> None:
         (_, _, notes) = wanted([], event_bus(stream={"maxAge": "1h", "duplicateWindow": "1m"}), "shipping").streams
         config = notes.to_config(SERVER)
         assert (config["name"], config["subjects"]) == (
@@ -99,8 +104,51 @@ class TestStreams:
             ["$KV.choregos_shipping_default_notes.>"],
         )
         assert (config["max_msgs_per_subject"], config["allow_rollup_hdrs"], config["deny_delete"]) == (1, True, True)
-        assert (config["max_age"], config["duplicate_window"]) == (3600 * NANO, 60 * NANO)
+        assert (config["max_age"], config["duplicate_window"]) == (2 * 3600 * NANO, 60 * NANO)
         assert "allow_atomic" not in config
+
+    def test_the_inbox_is_wanted_only_if_a_reaction_has_idempotency(self) -> None:
+        assert [each.name for each in simple().streams if each.inbox] == []
+        (*others, inbox) = with_inbox("1h").streams
+        assert tuple(others) == simple().streams
+        assert inbox.to_config(SERVER) == {
+            "name": INBOX,
+            "subjects": ["$KV.choregos_shipping_default_inbox.>"],
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "num_replicas": 1,
+            "max_age": 3600 * NANO,
+            "max_bytes": 2**28,
+            "duplicate_window": NANO,
+            "allow_direct": True,
+            "max_msgs_per_subject": 1,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+            "allow_msg_ttl": True,
+            "metadata": {"choregos.dev/partitions": "16", "choregos.dev/shards": "256"},
+        }
+
+    def test_the_inbox_is_where_the_events_are_and_as_large_as_its_bus_says(self) -> None:
+        bus = event_bus(stream={"storage": "memory", "replicas": 3}, inbox={"maxBytes": "1Mi"})
+        shop = reaction("package", "OrderPlaced", idempotency={"ttl": "1h"})
+        config = wanted([shop], bus, "shipping").streams[-1].to_config(SERVER)
+        assert (config["storage"], config["num_replicas"], config["max_bytes"]) == ("memory", 3, 2**20)
+
+    @pytest.mark.parametrize(
+        ("ttls", "delivery", "age"),
+        [(("1h", "1d", "2h"), {}, 86400), (("1s",), {"timeout": "1m"}, 65), (("10m",), {"timeout": "1m"}, 600)],
+    )
+    def test_the_inbox_remembers_for_its_longest_ttl_and_longer_than_a_claim_is_good(
+        self, ttls: tuple[str, ...], delivery: dict[str, str], age: int
+    ) -> None:
+        several = [{"event": f"E{index}", "idempotency": {"ttl": ttl}} for index, ttl in enumerate(ttls)]
+        shop = choreography({"package": {"reactions": several}}, delivery=delivery)
+        assert wanted([shop], None, "shipping").streams[-1].to_config(SERVER)["max_age"] == age * NANO
+
+    @pytest.mark.parametrize(("server", "ttl"), [("2.10.29", False), ("2.11.0", True), ("2.15.1", True)])
+    def test_an_older_server_gets_no_ttl_for_each_key(self, server: str, ttl: bool) -> None:
+        assert ("allow_msg_ttl" in with_inbox("1h").streams[-1].to_config(server)) is ttl
 
     @pytest.mark.parametrize(
         ("server", "atomic"), [("2.10.29", False), ("2.11.0", False), ("2.12.0-beta.1", True), ("3.0.0", True)]
@@ -211,6 +259,28 @@ class TestPlan:
         assert all(isinstance(other, Nothing) for other in others)
         older = planned(simple(), WIRED, server="2.11.0")
         assert all(isinstance(other, Nothing) for other in older), "an older server is not asked to forget"
+
+    def test_a_newer_server_gains_a_ttl_for_each_key_and_forgets_nothing(self) -> None:
+        before = applied(planned(with_inbox("1h"), Actual(), NOW, "2.10.1"), server="2.10.1")
+        steps = [step for step in planned(with_inbox("1h"), before) if not isinstance(step, Nothing)]
+        updates = {step.target.name: step.fields for step in steps if isinstance(step, Update)}
+        assert updates == {EVENTS: ("allow_atomic",), INBOX: ("allow_msg_ttl",)}
+
+    @pytest.mark.parametrize(("ttl", "age"), [("2h", 2 * 3600), ("1h", None), ("1m", None)])
+    def test_an_inbox_remembers_longer_and_never_shorter_than_before(self, ttl: str, age: int | None) -> None:
+        before = applied(planned(with_inbox("1h"), Actual(), NOW))
+        changed = [step for step in planned(with_inbox(ttl), before) if isinstance(step, Update)]
+        assert [(step.fields, step.config["max_age"]) for step in changed] == (
+            [(("max_age",), age * NANO)] if age else []
+        )
+
+    def test_an_inbox_that_forgets_nothing_stays_so(self) -> None:
+        before = with_config(applied(planned(with_inbox("1h"), Actual(), NOW)), INBOX, max_age=0)
+        assert all(isinstance(step, Nothing) for step in planned(with_inbox("2h"), before))
+
+    def test_an_inbox_that_nobody_wants_any_more_is_left_as_it_is(self) -> None:
+        before = applied(planned(with_inbox("1h"), Actual(), NOW))
+        assert all(isinstance(step, Nothing) for step in planned(simple(), before))
 
     def test_an_update_of_a_durable_keeps_where_it_started(self) -> None:
         for start in ("created", "all", "2026-01-01T00:00:00Z"):
@@ -338,7 +408,11 @@ def choreographies(draw: st.DrawFn) -> list[Choreography]:
                         "reactions": st.lists(
                             st.fixed_dictionaries(
                                 {"event": event_names},
-                                optional={"startFrom": starts, "delivery": st.just({"maxInFlight": 3})},
+                                optional={
+                                    "startFrom": starts,
+                                    "delivery": st.just({"maxInFlight": 3}),
+                                    "idempotency": st.sampled_from([{"ttl": "1h"}, {"ttl": "1d"}]),
+                                },
                             ),
                             max_size=3,
                             unique_by=lambda each: str(each["event"]),

@@ -69,6 +69,8 @@ def plan_stream(
     asked = _asked(existing)
     foreign = {name for name in differing if name in asked and asked[name] == wish[name]}
     kept = {name for name in differing if not explicit and name in SETTINGS} - foreign
+    if stream.inbox:
+        kept -= {"max_age"}  # no bus says it: it follows from the reactions
     drift = tuple(
         _drift(stream, name, wish[name], existing.config.get(name), name in kept) for name in sorted(foreign | kept)
     )

@@ -114,3 +114,6 @@ def _shortened(old: EventBus, new: EventBus) -> Iterator[str]:
     for place, room_before, room_after, then in rooms:
         if room_after < room_before:
             yield f"{place}: a stream that holds more than {format_size(room_after)} {then} until there is room"
+    if new.spec.inbox.max_bytes < old.spec.inbox.max_bytes:
+        room = format_size(new.spec.inbox.max_bytes)
+        yield f"spec.inbox.maxBytes: an inbox that holds more than {room} forgets its oldest events at once"
