@@ -5,7 +5,8 @@
       ◀────────────── not ready, or too much trouble ──────────┘
 
 Open, nothing is pulled and readiness is probed; half open, one event at a time; then one more for each answer that
-comes back well, until the reactions' own concurrency is the limit. It starts open, because nothing is known yet.
+comes back well, until the reactions' own concurrency is the limit. It starts open, because nothing is known yet but what
+one before it may have left.
 """
 
 from collections import deque
@@ -61,6 +62,15 @@ class Breaker:
     _closed: float = 0.0
     _proven: bool = False
     _retried: set[int] = field(default_factory=set)
+
+    @property
+    def in_outage(self) -> bool:
+        """Whether it opened by trouble, not by readiness alone, and no good answer has come since."""
+        return bool(self._pause)
+
+    def inherit(self, now: float, reason: str) -> None:
+        """Begin as one that has just opened by trouble: so it was when a breaker before this one was last heard of."""
+        self._trip(now, reason)
 
     def ready(self, now: float, *, quiet: bool = False) -> None:
         """Take a good readiness probe. `quiet`: no event is with the service."""

@@ -1,8 +1,10 @@
 """The connection to NATS: records stored with a publish acknowledgement, requests, and what goes wrong with both."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -16,9 +18,15 @@ from choregos_ambassador.fail_point import reach
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.nats_client import PermanentClient
+from choregos_ambassador.server_clock import ServerClock, steady
+from choregos_ambassador.silence import Silence
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds to wait for JetStream's answer."""
+PING_EVERY: Final = 5
+UNANSWERED_PINGS: Final = 2
+"""A connection on which NATS says nothing is given up within 15 s: before any lease can end that was renewed when it still did
+(20 s), so that nothing which it holds back can arrive when the event is another's."""
 ATOMIC_SINCE: Final = (2, 12)
 MAX_HEADERS: Final = 64 * 1024 - 1
 """Bytes of a header block that a stream takes, whatever `max_payload` is."""
@@ -27,6 +35,8 @@ BATCH_HEADERS: Final = 256
 _NO_ATOMIC_PUBLISH: Final = 10174
 _BATCH_TOO_LARGE: Final = 10199
 _DUPLICATE_IN_BATCH: Final = 10201
+_CONFLICTS: Final = frozenset({10071, 10164})
+"""Wrong last sequence; the second one while another record of the subject is on its way to the replicas."""
 _ONE_BY_ONE: Final = frozenset({_NO_ATOMIC_PUBLISH, _BATCH_TOO_LARGE, _DUPLICATE_IN_BATCH})
 """Errors that say that these records will never do as a batch, though each of them may do alone."""
 
@@ -38,6 +48,12 @@ class BusFault(Exception):  # noqa: N818  named by what it means for the caller
     """
 
     stored: "Sequence[Stored]" = ()
+    err_code: int = 0
+    """JetStream's own number of what is wrong, if it said so."""
+
+
+class Conflict(Exception):  # noqa: N818
+    """The record's subject is not at the sequence that the record expects: somebody else was quicker."""
 
 
 class TooLarge(Exception):  # noqa: N818
@@ -78,6 +94,10 @@ class _StreamInfo(msgspec.Struct):
     created: str = ""
 
 
+class _Dated(msgspec.Struct):
+    ts: datetime | None = None
+
+
 class Stored(msgspec.Struct):
     """A publish acknowledgement. `duplicate`: the stream had it already."""
 
@@ -88,6 +108,7 @@ class Stored(msgspec.Struct):
 
 
 _stored = msgspec.json.Decoder(Stored)
+_dated = msgspec.json.Decoder(_Dated)
 
 
 class _Wait:
@@ -97,10 +118,13 @@ class _Wait:
         self.subject = subject
         self.clock = asyncio.timeout(ANSWER_TIMEOUT)
         self.fault = f"no answer from JetStream within {ANSWER_TIMEOUT:g} s"
+        self.asked = time.monotonic()
+        self.ended = False
 
     def end(self, fault: str) -> None:
         if not self.clock.expired():
             self.fault = fault
+            self.ended = True
             self.clock.reschedule(0)
 
 
@@ -111,6 +135,8 @@ class Bus:
         self.client = PermanentClient(credentials)
         self.connected = asyncio.Event()
         self.on_connected: list[Callable[[], None]] = []
+        self.clock = ServerClock()
+        self._silence = Silence()
         self._metrics = metrics
         self._batches = NUID()
         self._waits: set[_Wait] = set()
@@ -126,10 +152,10 @@ class Bus:
             list(servers),
             name=name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
+            reconnect_time_wait=1,  # which a close waits; the pauses between attempts are the client's own
             connect_timeout=2,
-            ping_interval=10,
-            max_outstanding_pings=2,
+            ping_interval=PING_EVERY,
+            max_outstanding_pings=UNANSWERED_PINGS,
             tls_handshake_first=handshake_first,
             tls_hostname=server_name,
             pending_size=0,  # nothing is held back while NATS is away: a stale ACK or NAK would do harm
@@ -156,9 +182,18 @@ class Bus:
         return self.client.is_connected and self.server_version >= ATOMIC_SINCE
 
     async def publish(self, record: Record) -> Stored:
-        """Store one record; raises BusFault or TooLarge."""
+        """Store one record; raises BusFault or TooLarge, and Conflict if it expects a sequence."""
         self.check_size(record)
         return self._accepted(await self._ask(record.subject, record.payload, dict(record.headers)))
+
+    async def replace(self, record: Record, last: int) -> bool:
+        """Store a record if `last` is the last sequence of its subject, 0 for none; whether it was. Raises BusFault."""
+        headers = {**record.headers, "Nats-Expected-Last-Subject-Sequence": str(last)}
+        try:
+            await self.publish(Record(record.subject, headers, record.payload))
+        except Conflict:
+            return False
+        return True
 
     async def publish_all(self, records: Sequence[Record], *, first_last: bool = False) -> list[Stored]:
         """Store records in order, as one atomic batch where the server can (ADR-50); raises BusFault or TooLarge.
@@ -187,10 +222,18 @@ class Bus:
         """Ask a JetStream API subject; raises BusFault."""
         return (await self._ask(subject, payload, None)).data
 
+    async def info(self, subject: str) -> bytes:
+        """Ask for `$JS.API.<subject>`, an information about a stream or consumer, and note the server's time; raises BusFault."""
+        asked = steady()
+        answer = await self.request(f"$JS.API.{subject}")
+        if moment := _dated.decode(answer).ts:
+            self.clock.told(moment, asked)
+        return answer
+
     async def stream_created(self, stream: str) -> str:
         """Return the creation time of a stream, as the server writes it; raises BusFault."""
         if stream not in self._created:
-            info = msgspec.json.decode(await self.request(f"$JS.API.STREAM.INFO.{stream}"), type=_StreamInfo)
+            info = msgspec.json.decode(await self.info(f"STREAM.INFO.{stream}"), type=_StreamInfo)
             if not info.created:
                 raise BusFault(f"there is no stream {stream}")
             self._created[stream] = info.created
@@ -237,17 +280,34 @@ class Bus:
         self._waits.add(wait)
         try:
             async with wait.clock:
-                return await self.client.request(subject, payload, timeout=ANSWER_TIMEOUT, headers=headers)
+                answer = await self.client.request(subject, payload, timeout=ANSWER_TIMEOUT, headers=headers)
         except (nats.errors.Error, OSError, TimeoutError) as error:
+            if not wait.ended:
+                self._silence.failed(error, wait.asked)
+                await self._leave_if_silent()
             raise self._fault(error, wait) from error
         finally:
             self._waits.discard(wait)
+        self._silence.answered(answer.data, wait.asked)
+        await self._leave_if_silent()
+        return answer
+
+    async def _leave_if_silent(self) -> None:
+        """Go on with another server where this one has no JetStream for us, though it keeps the connection."""
+        if self.client.is_connected and self._silence.is_long():
+            left = self._connected_to
+            if await self.client.leave():
+                log.warning("left a silent server", nats=left)
 
     def _accepted(self, answer: Msg) -> Stored:
         stored = _read(answer)
         if stored.error is not None:
+            if stored.error.err_code in _CONFLICTS:
+                raise Conflict(stored.error.description)
             self._metrics.bus_faults.inc()
-            raise BusFault(stored.error.description)
+            fault = BusFault(stored.error.description)
+            fault.err_code = stored.error.err_code
+            raise fault
         return stored
 
     def _fault(self, error: BaseException, wait: _Wait | None = None) -> BusFault:
@@ -264,13 +324,18 @@ class Bus:
             case _:
                 return BusFault(str(error) or type(error).__name__)
 
+    @property
+    def _connected_to(self) -> str | None:
+        return self.client.connected_url.netloc if self.client.connected_url else None
+
     def _up(self) -> None:
         self.connected.set()
         self._created.clear()
         self._told.clear()
         self._denials.forget()
+        self._silence.forget()
         self._metrics.connected.set(1)
-        log.info("connected", nats=self.client.connected_url.netloc if self.client.connected_url else None)
+        log.info("connected", nats=self._connected_to)
         for told in self.on_connected:
             told()
 
@@ -283,6 +348,7 @@ class Bus:
             wait.end("the connection to NATS was cut before its answer")
         if self.connected.is_set():
             self.connected.clear()
+            self.clock.forget()
             self._metrics.connected.set(0)
             log.warning("disconnected")
 

@@ -28,6 +28,8 @@ class Gate:
 
     def __init__(self, metrics: Metrics) -> None:
         self.breaker = Breaker()
+        self.on_outage: Callable[[str | None], None] = lambda _: None
+        """Called with the reason when the breaker opens by trouble, and with None when a good answer has closed it."""
         self._client: HttpClient | None = None
         self._readiness: Readiness | None = None
         self._metrics = metrics
@@ -101,6 +103,10 @@ class Gate:
             self._probe_now.set()
         self._tell(before)
 
+    def inherit(self, reason: str) -> None:
+        """Take over an outage that was known before this process, before the first probe."""
+        self.breaker.inherit(time.monotonic(), reason)
+
     def reconfigure(self, client: HttpClient | None, readiness: Readiness | None) -> None:
         """Probe this place from now on; the first call starts the prober."""
         if (client, readiness) != (self._client, self._readiness):
@@ -161,6 +167,10 @@ class Gate:
             log.info("breaker", state=state, reason=self.breaker.reason or None)
             if state is State.OPEN:
                 self._probe_now.set()  # from now on often
+            if state is State.OPEN and self.breaker.in_outage:
+                self.on_outage(self.breaker.reason)
+            if state is State.CLOSED and before[0] is State.HALF_OPEN:
+                self.on_outage(None)
         if limit != before[1] and limit != 0:
             self._wake()
 

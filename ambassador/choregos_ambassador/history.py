@@ -1,6 +1,7 @@
 """What the bus already has of a hop: looked up before a rare step that deduplication alone would not make safe."""
 
 from collections.abc import Collection
+from typing import Final
 
 from choregos_ambassador import message_get
 from choregos_ambassador.bus import Bus
@@ -8,6 +9,10 @@ from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.message_get import Message
 from choregos_ambassador.role import Role
 from choregos_contract.event import Event
+from choregos_contract.ids import reply_record
+
+SKEW: Final = 60.0
+"""Seconds by which the leaders of two streams may disagree about the time."""
 
 
 class History:
@@ -21,6 +26,10 @@ class History:
         slice_ = role.configuration.bus.transaction_filter(event.correlation_id)
         return set(await self._stored(delivery, ids, role, slice_))
 
+    async def records(self, delivery: Delivery, event: Event, ids: Collection[str], role: Role) -> set[str]:
+        """Return the message ids of those of these replies that are stored."""
+        return {reply_record(each) for each in await self.replies(delivery, event, ids, role)}
+
     async def failure(self, delivery: Delivery, event: Event, role: Role) -> str | None:
         """Return the reason in the stored failure event that a reaction emitted for an event, or None."""
         if role.reaction.on_failure is None:
@@ -31,16 +40,14 @@ class History:
         return None if found is None else found.header("ce-choregosreason") or "exhausted"
 
     async def is_buried(self, delivery: Delivery, role: Role) -> bool:
-        """Return whether the last dead letter of the reaction, in the event's shard, is this event's."""
+        """Return whether a dead letter of the reaction is this event's, among those of its shard since it was stored."""
         names = role.configuration.bus
+        stream = names.dead_letter_stream
         subject = names.dead_letter_subject(role.service, role.event, delivery.shard)
-        letter = await message_get.last(self._bus, names.dead_letter_stream, subject)
-        return (
-            letter is not None
-            and letter.header("Choregos-Original-Sequence") == str(delivery.sequence)
-            and letter.header("Choregos-Original-Stream") == delivery.stream
-            and letter.header("Choregos-First-Time") == delivery.first_time
-        )
+        letter = await message_get.next_since(self._bus, stream, subject, delivery.stored / 1e9 - SKEW)
+        while letter is not None and not _is_of(letter, delivery):
+            letter = await message_get.next_one(self._bus, stream, subject, letter.seq + 1)
+        return letter is not None
 
     async def _stored(self, delivery: Delivery, ids: Collection[str], role: Role, slice_: str) -> dict[str, Message]:
         """Read no more than a slice of the stream, from the event's own sequence on, for derived ids."""
@@ -55,3 +62,11 @@ class History:
                 found[event_id] = message
             sequence = message.seq + 1
         return found
+
+
+def _is_of(letter: Message, delivery: Delivery) -> bool:
+    return (
+        letter.header("Choregos-Original-Sequence") == str(delivery.sequence)
+        and letter.header("Choregos-Original-Stream") == delivery.stream
+        and letter.header("Choregos-First-Time") == delivery.first_time
+    )

@@ -1,11 +1,13 @@
 """One stored message, read at its stream's leader: a direct get may be served by a replica that lags behind."""
 
 from base64 import b64decode
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.timestamps import rfc3339
 
 _NO_MESSAGE: Final = 10037
 
@@ -16,6 +18,8 @@ class Message(msgspec.Struct):
     seq: int
     hdrs: str = ""
     data: bytes = b""
+    time: datetime | None = None
+    """When the stream's leader stored it."""
 
     def header(self, name: str) -> str | None:
         """Return a header of ours by its exact name; none of these is ever percent-encoded."""
@@ -46,9 +50,19 @@ async def next_one(bus: Bus, stream: str, subject: str, sequence: int) -> Messag
     return await _get(bus, stream, {"seq": sequence, "next_by_subj": subject})
 
 
+async def next_since(bus: Bus, stream: str, subject: str, moment: float) -> Message | None:
+    """Return the first message that a subject holds since a moment (Unix time); raises BusFault.
+
+    A server before 2.11 does not know `start_time`, and begins with the first of all.
+    """
+    return await _get(bus, stream, {"next_by_subj": subject, "start_time": rfc3339(moment)})
+
+
 async def _get(bus: Bus, stream: str, query: dict[str, str | int]) -> Message | None:
     answered = await bus.request(f"$JS.API.STREAM.MSG.GET.{stream}", msgspec.json.encode(query))
     answer = msgspec.json.decode(answered, type=_Answer)
     if answer.error is not None and answer.error.err_code != _NO_MESSAGE:
-        raise BusFault(answer.error.description)
+        fault = BusFault(answer.error.description)
+        fault.err_code = answer.error.err_code
+        raise fault
     return answer.message

@@ -26,9 +26,34 @@ class Metrics:
         self.unacknowledged = self._gauge(
             "unacknowledged_events", "Events out for delivery, over all replicas", "event"
         )
+        self.oldest_age = self._gauge(
+            "oldest_unacknowledged_event_age_seconds", "Age of the oldest event that is not acknowledged yet", "event"
+        )
+        self.oldest_ratio = self._gauge(
+            "oldest_unacknowledged_event_age_ratio", "The same over the bus's `maxAge`: at 1 it is gone", "event"
+        )
+        self.expired_unread = self._counter(
+            "expired_unread_events", "Events that the stream removed before the reaction acknowledged them", "event"
+        )
         self.leases_lost = self._counter("leases_lost", "Events held longer than their lease", "event")
         self.consumer_present = self._gauge("consumer_present", "1 while the reaction's durable is there", "event")
+        self.inbox_claims = self._counter(
+            "inbox_claims", "Events asked for in the inbox, by its answer", "event", "answer"
+        )
+        self.inbox_unavailable = self._counter(
+            "inbox_unavailable",
+            "Events processed at least once, because the inbox could not do its part",
+            "event",
+            "reason",
+        )
+        self.inbox_fill = self._gauge(
+            "inbox_fill_ratio", "How full the inbox is; a full one forgets the oldest entries"
+        )
+        self.inbox_oldest = self._gauge("inbox_oldest_seconds", "Age of the oldest entry in the inbox")
         self.published = self._counter("published", "Requests to the publish API, by HTTP status", "status")
+        self.shed = self._counter(
+            "connections_shed", "Connections closed or turned away because of a limit of the port", "port", "cause"
+        )
         self.breaker = self._gauge("breaker_state", "1 for the state the breaker is in", "state")
         self.draining = self._gauge(
             "draining", "1 from the drain on: no more is pulled, until the process is made anew"
@@ -52,7 +77,8 @@ class Metrics:
 
     def forget(self, event: str) -> None:
         """Show the state of a reaction that is gone no longer; what was counted stays."""
-        for gauge in (self.in_flight, self.pending, self.unacknowledged, self.consumer_present):
+        state = (self.in_flight, self.pending, self.unacknowledged, self.consumer_present)
+        for gauge in (*state, self.oldest_age, self.oldest_ratio):
             gauge.remove(event)
 
     def exposition(self) -> bytes:

@@ -43,7 +43,7 @@ async def _missing(bus: Bus, names: BusNames) -> str | None:
     if bus.server_version < OLDEST_SERVER:
         return f"nats-server {_text(OLDEST_SERVER)} or later; this one is {_text(bus.server_version)}"
     try:
-        answer = await bus.request(f"$JS.API.STREAM.INFO.{names.event_stream}")
+        answer = await bus.info(f"STREAM.INFO.{names.event_stream}")
     except BusFault as fault:
         return f"JetStream, with the permission to ask for the stream {names.event_stream}: {fault}"
     error = msgspec.json.decode(answer, type=_Answer).error

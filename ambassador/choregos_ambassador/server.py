@@ -9,18 +9,20 @@ import os
 import signal
 from pathlib import Path
 
-from aiohttp import web
-
-from choregos_ambassador import configuration_file, lag, requirements
+from choregos_ambassador import configuration_file, inbox_room, probes, publish_api, requirements
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.equipment import Equipment
 from choregos_ambassador.gate import Gate
 from choregos_ambassador.history import History
+from choregos_ambassador.inbox import Inbox
+from choregos_ambassador.lag import Lag
 from choregos_ambassador.leases import Leases
+from choregos_ambassador.listener import Listener
 from choregos_ambassador.log import log, name_service
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.notes import Notes
+from choregos_ambassador.outage import Outage
 from choregos_ambassador.outbox import Outbox
 from choregos_ambassador.probes import Probes
 from choregos_ambassador.publish_api import PublishApi
@@ -56,14 +58,19 @@ class Server:
             targets=Targets(settings.target_host),
             outbox=Outbox(self._bus),
             history=History(self._bus),
+            inbox=Inbox(self._bus, self._metrics),
             notes=Notes(self._bus),
             report=Report(self._metrics, every_hop=settings.log_events, answers=settings.log_answers),
         )
+        self._outage = Outage(self._bus, self._equipment.gate)
         self._reactions = Reactions(self._equipment, self._metrics)
         self._service_api = ServiceApi(self._equipment, self._reactions, settings.pod)
         self._publish_api = PublishApi(self._bus, self._metrics, self._start_drain)
         self._probes = Probes(self._metrics)
-        self._runners: list[web.AppRunner] = []
+        self._listeners = {
+            "publish": Listener("publish", self._publish_api.application(), publish_api.LIMITS, self._metrics),
+            "probes": Listener("probes", self._probes.application(), probes.LIMITS, self._metrics),
+        }
         self._drain: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -96,37 +103,35 @@ class Server:
         self._stop.set()
 
     async def _listen(self) -> None:
-        publish = await self._serve(
-            self._publish_api.application(), self._settings.publish_host, self._settings.publish_port
-        )
+        publish = await self._serve("publish", self._settings.publish_host, self._settings.publish_port)
         self._probes.ready = True
-        probes = await self._serve(self._probes.application(), self._settings.probes_host, self._settings.probes_port)
+        probes = await self._serve("probes", self._settings.probes_host, self._settings.probes_port)
         log.info("listening", publish_url=publish, probes_url=probes)
 
-    async def _serve(self, application: web.Application, host: str, port: int) -> str:
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=LISTEN_FOR_STOPPED)
-        await runner.setup()
+    async def _serve(self, name: str, host: str, port: int) -> str:
         try:
-            await web.TCPSite(runner, host, port).start()
+            port = await self._listeners[name].open(host, port, shutdown_timeout=LISTEN_FOR_STOPPED)
         except OSError as error:
             raise Fatal(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        self._runners.append(runner)
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{runner.addresses[0][1]}"  # noqa: S104
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
 
     async def _work(self) -> None:
         """Follow the configuration; with NATS there, keep the reactions in line with it."""
         connecting = asyncio.create_task(self._connect(), name="connect to NATS")
-        lagging = watched(lag.watch(self._bus, self._reactions, self._metrics), "lag")
+        lagging = watched(Lag(self._bus, self._reactions, self._metrics).watch(), "lag")
+        filling = watched(inbox_room.watch(self._bus, self._reactions, self._metrics), "room of the inbox")
         try:
             async for configuration in configuration_file.changes(Path(self._settings.config), self._metrics):
                 name_service(configuration.service)
                 self._publish_api.configure(configuration)
                 await asyncio.shield(connecting)
                 await requirements.met(self._bus, configuration.bus)
+                await self._outage.follow(configuration)
                 await self._reactions.apply(configuration)
                 await self._service_api.follow(configuration)
         finally:
             await _end(lagging)
+            await _end(filling)
             await _end(connecting)
 
     async def _connect(self) -> None:
@@ -151,8 +156,9 @@ class Server:
         await self._reactions.stop()
         await self._leases.close()
         await self._equipment.gate.close()
-        for runner in self._runners:
-            await runner.cleanup()
+        await self._outage.close()
+        for listener in self._listeners.values():
+            await listener.close()
         self._equipment.targets.close()
         await self._bus.close()
         log.info("stopped")

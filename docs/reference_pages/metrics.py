@@ -6,6 +6,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from choregos_ambassador.breaker import State
+from choregos_ambassador.claim import WITHOUT
 from choregos_ambassador.dead_letter import Reason
 from choregos_ambassador.metrics import BUCKETS, Metrics
 from choregos_ambassador.report import End
@@ -22,8 +23,9 @@ def metrics() -> str:
         """
 The ambassador serves these at `/metrics` of its [probes port](ports.md), in Prometheus' text format. Event types are labels;
 ids, subjects and anything else of which there is no end never are. The service is not a label: it is what the scraped pod
-already carries. Figures about the reaction as a whole (pending, unacknowledged) are asked from JetStream now and then and
-are the same for every replica: take the maximum, not the sum.""",
+already carries. Gauges about the reaction as a whole (pending, unacknowledged, the oldest event) are asked from JetStream now and
+then and are the same for every replica: take the maximum, not the sum. Counters are each replica's own: take the sum. So it is
+with `choregos_expired_unread_events_total`, too, for one replica counts each event.""",
         table(
             ("metric", "type", "labels", "meaning"),
             ((code(name), kind, ", ".join(map(code, labels)), text) for name, kind, labels, text in rows),
@@ -38,9 +40,15 @@ are the same for every replica: take the maximum, not the sum.""",
                     {
                         "event": "type of the event: of `choregos_replies_total` the reply's, otherwise the one reacted to",
                         "verdict": _values(End),
-                        "reason": _values(Reason) + "; see [dead letters](dead-letters.md)",
+                        "reason": _values(Reason) + "; see [dead letters](dead-letters.md). Of "
+                        f"`choregos_inbox_unavailable_total`: {', '.join(map(code, WITHOUT))}",
+                        "answer": "`won`, `taken-over` (the claim of before was stale, or this process's own): the service "
+                        "is asked; `done`, `duplicate`: it need not be; `busy`: it may be with the service, and comes back",
                         "state": _values(State),
                         "status": "HTTP status of the answer",
+                        "port": "`publish`, `probes`",
+                        "cause": "`full`: too many connections; `slow`: a request that did not become whole, or an answer that was "
+                        "not read, in time",
                     },
                 )
             ),

@@ -20,6 +20,7 @@ from support.nats import NatsServer
 
 NAMES = bus_names(None, "shipping")
 EVENTS, NOTES = NAMES.event_stream, f"KV_{NAMES.note_bucket}"
+INBOX = f"KV_{NAMES.inbox_bucket}"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SHOP = reaction("package", "OrderPlaced")
 HOUR = 3600 * 10**9
@@ -44,6 +45,15 @@ class Bus:
         self.changes.clear()
         want = wanted([SHOP], event_bus(stream=stream) if stream else None, "shipping")
         return await bring_about(self, want, names=NAMES, frozen=frozenset(), now=NOW, orphan_ttl=timedelta(days=7))
+
+    async def wire_inbox(self, ttl: str, **stream: Any) -> BusState:
+        """Bring about a bus that has an inbox, too."""
+        shop = reaction("package", "OrderPlaced", idempotency={"ttl": ttl})
+        want = wanted([shop], event_bus(stream=stream) if stream else None, "shipping")
+        return await bring_about(self, want, names=NAMES, frozen=frozenset(), now=NOW, orphan_ttl=timedelta(days=7))
+
+    async def inbox(self) -> dict[str, Any]:
+        return dict(json.loads(await self.ask(f"$JS.API.STREAM.INFO.{INBOX}"))["config"])
 
     async def stream(self) -> dict[str, Any]:
         return dict(json.loads(await self.ask(f"$JS.API.STREAM.INFO.{EVENTS}"))["config"])
@@ -109,7 +119,10 @@ async def test_without_an_event_bus_a_stream_keeps_its_settings(bus: Bus) -> Non
     """Else an EventBus that is deleted, or never was, would shorten what the stream remembers."""
     await bus.wire(maxAge="30d")
     state = await bus.wire()
-    assert [(drift.field, drift.wanted, drift.found) for drift in state.drift] == [("maxAge", "7d", "30d")] * 2
+    assert [(drift.field, drift.wanted, drift.found) for drift in state.drift] == [
+        ("maxAge", "7d", "30d"),
+        ("maxAge", "14d", "60d"),  # of the notes, which are kept for twice as long
+    ]
     assert "write an EventBus that says which maxAge" in str(state.drift[0])
     assert (await bus.stream())["max_age"] == 30 * 24 * HOUR
     await bus.wire()
@@ -123,7 +136,7 @@ async def test_a_stream_that_the_cli_made_is_taken_over(bus: Bus) -> None:
     local = wanted([SHOP], event_bus(stream={"maxAge": "2h"}), "shipping")
     await wire(bus.ask, local, server_version="2.15.1", now="2026-01-01T00:00:00Z")
     state = await bus.wire()
-    assert {drift.found for drift in state.drift} == {"2h"}
+    assert {drift.found for drift in state.drift} == {"2h", "4h"}
     assert (await bus.stream())["max_age"] == 2 * HOUR
     assert (await bus.wire(maxAge="1h")).drift == ()
     assert (await bus.stream())["max_age"] == HOUR
@@ -134,7 +147,7 @@ async def test_what_the_cli_changes_is_other_hands_and_the_record_stays(bus: Bus
     local = wanted([SHOP], event_bus(stream={"maxAge": "1h"}), "shipping")
     report = await wire(bus.ask, local, server_version="2.15.1", now="2026-01-01T00:00:00Z")
     assert EVENTS in report.updated
-    assert [drift.found for drift in (await bus.wire(maxAge="2h")).drift] == ["1h", "1h"]
+    assert [drift.found for drift in (await bus.wire(maxAge="2h")).drift] == ["1h", "2h"]
 
 
 async def test_the_cli_leaves_alone_what_the_operator_made(bus: Bus) -> None:
@@ -161,3 +174,32 @@ async def test_a_record_that_other_hands_broke_counts_as_none(bus: Bus) -> None:
     state = await bus.wire(maxAge="2h")
     assert (state.drift, (await bus.stream())["max_age"]) == ((), 2 * HOUR)
     assert (await bus.wire(maxAge="2h")).updated == ()
+
+
+# -- the inbox, whose age no EventBus says
+
+
+@pytest.mark.parametrize("stream", [{}, {"maxAge": "2h"}], ids=["without an EventBus", "with one"])
+async def test_an_inbox_comes_with_its_first_reaction_and_never_forgets_sooner(
+    bus: Bus, stream: dict[str, Any]
+) -> None:
+    await bus.wire(**stream)
+    state = await bus.wire_inbox("1h", **stream)
+    assert (state.created, state.remade, state.drift) == ((INBOX,), (), ())
+    for ttl, hours in (("3h", 3), ("1h", 3), ("4h", 4)):
+        state = await bus.wire_inbox(ttl, **stream)
+        assert (state.drift, state.refusals) == ((), ())
+        assert (await bus.inbox())["max_age"] == hours * HOUR
+        bus.changes.clear()
+        assert (await bus.wire_inbox(ttl, **stream)).updated == ()
+        assert bus.changes == []
+
+
+async def test_an_inbox_of_an_older_server_learns_of_times_for_single_entries(bus: Bus) -> None:
+    bus.server_version = "2.10.29"
+    await bus.wire_inbox("1h")
+    assert not (await bus.inbox()).get("allow_msg_ttl")
+    bus.server_version = "2.15.1"
+    state = await bus.wire_inbox("1h")
+    assert Change(INBOX, ("allow_msg_ttl", "metadata")) in state.updated
+    assert (await bus.inbox())["allow_msg_ttl"] is True

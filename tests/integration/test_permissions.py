@@ -24,7 +24,12 @@ from support.service import Call, Service
 
 BATCH = "application/cloudevents-batch+json"
 MADE: dict[str, Any] = {"event": "Placed", "emits": ["Done", "Other"], "onSuccess": "Done"}
-FAILED: dict[str, Any] = {"event": "Refused", "emits": ["Failed"], "onFailure": "Failed"}
+FAILED: dict[str, Any] = {
+    "event": "Refused",
+    "emits": ["Failed"],
+    "onFailure": "Failed",
+    "idempotency": {"ttl": "1h"},
+}
 UNREACHABLE: dict[str, Any] = {
     "event": "Waiting",
     "delivery": {"retry": 0, "backoffDelay": "5ms", "backoffMax": "5ms"},
@@ -33,6 +38,7 @@ STORED = ["Placed", "Refused", "Waiting", "Done", "Other", "Failed"]
 QUICK = {"timeout": "10s", "retry": 1, "backoffDelay": "20ms", "backoffMax": "100ms"}
 BOTH_ACKS = ("$JS.ACK.*.*.", "$JS.ACK.choregos_")
 EVENTS = "choregos_shipping_default_events"
+INBOX = "choregos_shipping_default_inbox"
 
 
 def restricted(
@@ -72,6 +78,13 @@ class Guarded:
         await self.bus.publish("Placed", event_id="p1")
         await self.bus.publish("Refused", event_id="r1")
         await self.bus.publish("Waiting", event_id="w1")
+
+    async def until_told_of_expired(self, event: str) -> None:
+        """Wait for the line; an advisory makes a certainty of what the figures show as a possibility."""
+        told = ("events expired unread", "events may have expired unread")
+        await self.ambassador.until(
+            lambda: any(line["message"] in told and line["event_type"] == event for line in self.ambassador.lines)
+        )
 
     async def order(self) -> tuple[int, str]:
         """Publish through the ambassador; returns the status, and what went wrong."""
@@ -134,7 +147,7 @@ def test_the_configuration_in_the_guide_is_one_that_a_server_takes() -> None:
     ids=["acks until 2.14", "acks from 2.15 on"],
 )
 async def test_with_what_the_guide_lists_nothing_is_missing(flags: str, other: str, tmp_path: Path) -> None:
-    """Replies, a retry, a failure event, a dead letter, notes, the publish API, the service API, and the lag."""
+    """Replies, a retry, the inbox, a failure event, a dead letter, notes, the publish API, the service API, the lag, what expired."""
     async with guarded(tmp_path, without(other, more=flags)) as on:
         await on.ambassador.logged("configured")
         await on.publish()
@@ -150,14 +163,18 @@ async def test_with_what_the_guide_lists_nothing_is_missing(flags: str, other: s
         async def is_noted() -> bool:
             return bool((await on.bus.api(notes))["state"]["messages"])
 
-        async def is_measured() -> bool:
-            return await metric(on.ambassador.probes_url, "choregos_unacknowledged_events") > 0
-
         await on.bus.until(is_noted)
-        await on.bus.until(is_measured)
-        assert len(on.ambassador.hops("hand-back")) > 13, "past the number from which the notes are read"
+        await on.bus.until(is_measured, on)
+        # Past the number from which the notes are read.
+        await on.ambassador.until(lambda: len(on.ambassador.hops("hand-back")) > 13)
+        await on.bus.api(f"STREAM.PURGE.{EVENTS}")
+        await on.until_told_of_expired("Waiting")
         assert on.missing() == []
         assert not [line for line in on.ambassador.lines if line["message"] == "nats"]
+
+
+async def is_measured(on: Guarded) -> bool:
+    return await metric(on.ambassador.probes_url, "choregos_unacknowledged_events") > 0
 
 
 DENIED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -169,6 +186,9 @@ DENIED: dict[str, tuple[str, tuple[str, ...]]] = {
     "see the stream": ("publish", ("$JS.API.STREAM.INFO.",)),
     "look for earlier replies": ("publish", (f"$JS.API.STREAM.MSG.GET.{EVENTS}",)),
     "note a hand-back": ("publish", ("$KV.",)),
+    "claim an event": ("publish", (f"$KV.{INBOX}.",)),
+    "read a claim": ("publish", (f"$JS.API.STREAM.MSG.GET.KV_{INBOX}",)),
+    "see how old a claim is": ("publish", (f"$JS.API.STREAM.INFO.KV_{INBOX}",)),
     "hear answers": ("subscribe", ("_INBOX.",)),
 }
 
@@ -197,6 +217,18 @@ async def test_the_publish_api_says_which_permission_is_missing(tmp_path: Path) 
         assert error.startswith("NATS does not permit to publish to choregos.shipping.default.ev.Ordered.")
         on.server.reload(without())
         assert await on.order() == (201, "")
+
+
+async def test_what_expired_unread_is_told_without_the_permission_to_count_it(tmp_path: Path) -> None:
+    async with guarded(tmp_path, without("$JS.API.CONSUMER.CREATE.")) as on:
+        await on.publish()
+        await on.bus.until(is_measured, on)
+        await on.bus.api(f"STREAM.PURGE.{EVENTS}")
+        await on.until_told_of_expired("Waiting")
+        await on.ambassador.until(lambda: bool(on.missing()))
+        assert {subject.rpartition("~")[0] for _, subject in on.missing()} == {
+            f"$JS.API.CONSUMER.CREATE.{EVENTS}.{on.bus.names.durable(SERVICE, 'Waiting')}"
+        }
 
 
 async def test_a_permission_that_is_missing_for_every_event_does_not_flood_the_log(tmp_path: Path) -> None:

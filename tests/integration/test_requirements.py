@@ -61,8 +61,8 @@ class OldServer:
         self.connected.set()
         self._answers = list(answers)
 
-    async def request(self, subject: str) -> bytes:
-        assert subject == "$JS.API.STREAM.INFO.choregos_n_default_events"
+    async def info(self, subject: str) -> bytes:
+        assert subject == "STREAM.INFO.choregos_n_default_events"
         answer = self._answers.pop(0)
         if isinstance(answer, BusFault):
             raise answer

@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 from aiohttp import web
 
+from choregos_contract.ids import derive
 from support.ambassador import Ambassador
-from support.scene import Crowd, Scene, scene
-from support.service import Call, always
+from support.scene import SERVICE, Crowd, Scene, scene
+from support.service import Call, Handler, always
+from support.waiting import wait_for
 
 CONCURRENCY = 8
 IMPATIENT = {"timeout": "2s", "retry": 1, "backoffDelay": "50ms", "backoffMax": "200ms", "concurrency": CONCURRENCY}
@@ -100,23 +102,83 @@ async def test_six_restarts_while_the_service_is_down_cost_nothing() -> None:
         assert not await shop.bus.dead_letters()
 
 
+TWO_AILING = {"retry": 11, "backoffDelay": "20ms", "backoffMax": "50ms"}
+"""Two events make enough attempts, before they are given up, that the breaker sees the share of failures."""
+in_turn = always(503, retry_after="1")
+"""Failure of a service that asks for more time than `backoffMax`: so the events come by turns, after just that."""
+
+
 async def test_restarts_while_the_service_answers_503_cost_nothing() -> None:
-    """Events that have used up their attempts already meet an ambassador that knows nothing of the outage."""
-    quick = {"retry": 2, "backoffDelay": "100ms", "backoffMax": "200ms"}
-    async with scene({"event": "Placed"}, delivery=quick) as shop:
-        shop.service.handler = always(503)
-        # Those in the hands of one that is killed are away until their lease ends: each must find others, or it sees no outage.
-        await shop.publish(150)
+    """Two events that have used up their attempts meet ambassadors that could see no outage by them, and are told of it."""
+    async with scene({"event": "Placed"}, delivery=TWO_AILING) as shop:
+        shop.service.handler = in_turn
+        await shop.bus.shorten_ack_wait(SERVICE, "Placed", 1)
+        await shop.publish(2)
         async with shop.ambassador() as ambassador:
-            for number in range(1, 7):
-                await ambassador.until(partial(has_opened, ambassador, number))
-                ambassador.kill()
-                await ambassador.ended()
+            await ambassador.until(partial(has_opened, ambassador, 1))
+            await wait_for(partial(is_marked, shop), "the outage is marked")
+            for number in range(2, 8):
+                end, code = ((signal.SIGTERM, 0), (signal.SIGKILL, -9))[number % 2]
+                ambassador.signal(end)
+                assert await ambassador.ended() == code
                 await ambassador.start()
+                await ambassador.until(partial(has_opened, ambassador, number))
+            assert attempts(shop) > 12, "with fewer deliveries nothing was to be given up"
             assert not await shop.bus.dead_letters()
             shop.service.handler = always(204)
             await shop.settled()
+            await wait_for(partial(is_not_marked, shop), "the mark is taken away")
         assert not await shop.bus.dead_letters()
+
+
+async def test_a_mark_that_stayed_behind_keeps_no_poison_from_its_end() -> None:
+    """It is known for poison by the other events, which are answered well."""
+    async with scene({"event": "Placed"}, delivery=TWO_AILING) as shop:
+        shop.service.handler = in_turn
+        await shop.bus.shorten_ack_wait(SERVICE, "Placed", 1)
+        await shop.publish(2)
+        async with shop.ambassador() as ambassador:
+            await wait_for(partial(is_marked, shop), "the outage is marked")
+            ambassador.kill()
+            await ambassador.ended()
+            shop.service.handler = poisoned("poison0")
+            await shop.publish(1, prefix="poison")
+            await shop.publish(3, prefix="well")
+            await ambassador.start()
+            await ambassador.logged("outage goes on")
+            await shop.settled()
+        (letter,) = await shop.bus.dead_letters()
+        assert letter.headers["ce-id"] == "poison0"
+        assert await is_not_marked(shop)
+
+
+async def test_a_service_that_is_not_ready_leaves_no_mark() -> None:
+    """Readiness says by itself when it is over."""
+    async with scene({"event": "Placed"}, delivery=IMPATIENT) as shop:
+        async with shop.ambassador() as ambassador:
+            await shop.publish(3)
+            await shop.settled()
+            await shop.service.stop()
+            await ambassador.until(partial(has_opened, ambassador, 1))
+            await shop.service.start()
+            await shop.publish(3, prefix="later")
+            await shop.settled()
+        assert await is_not_marked(shop)
+
+
+def poisoned(event_id: str) -> Handler:
+    return lambda call: web.Response(status=500 if call.headers["ce-id"] == event_id else 204)
+
+
+async def is_marked(shop: Scene) -> bool:
+    names = shop.bus.names
+    subject = f"$KV.{names.note_bucket}.{derive('outage', SERVICE)}"
+    answer = await shop.bus.api(f"STREAM.MSG.GET.KV_{names.note_bucket}", {"last_by_subj": subject})
+    return bool(answer.get("message", {}).get("data"))
+
+
+async def is_not_marked(shop: Scene) -> bool:
+    return not await is_marked(shop)
 
 
 def has_opened(ambassador: Ambassador, times: int) -> bool:

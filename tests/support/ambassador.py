@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from choregos_contract.configuration import Configuration, dump
+from choregos_contract.configuration import Configuration, dump, load
 from support.logging_process import LoggingProcess
 
 
@@ -33,6 +33,11 @@ class Ambassador(LoggingProcess):
     def configure(self, configuration: Configuration) -> None:
         """Replace the mounted configuration, as a ConfigMap's update does."""
         self.configure_raw(dump(configuration))
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration that is mounted now."""
+        return load(self._path.read_bytes())
 
     def configure_raw(self, document: bytes) -> None:
         successor = self._path.with_suffix(".new")

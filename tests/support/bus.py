@@ -21,6 +21,9 @@ from choregos_contract.resources import Choreography
 from choregos_contract.wire import wire
 from choregos_contract.wiring import wanted
 
+API_WITHIN = 20.0
+"""Seconds within which JetStream must answer: longer than a cluster takes to elect a leader."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -42,12 +45,16 @@ class TestBus:
     names: BusNames
 
     async def api(self, subject: str, body: Any = None) -> dict[str, Any]:
-        """Ask the JetStream API; again where the server went away in between."""
+        """Ask the JetStream API; again where the server went away in between, or a cluster has no leader."""
         payload = b"" if body is None else json.dumps(body).encode()
-        for patience in (1, 2, 5):
+        deadline = asyncio.get_running_loop().time() + API_WITHIN
+        while asyncio.get_running_loop().time() < deadline:
             try:
-                answer = await self.connection.request(f"$JS.API.{subject}", payload, timeout=patience)
-            except (nats.errors.TimeoutError, nats.errors.NoRespondersError):
+                answer = await self.connection.request(f"$JS.API.{subject}", payload, timeout=2)
+            except nats.errors.TimeoutError:
+                continue
+            except nats.errors.NoRespondersError:
+                await asyncio.sleep(0.1)
                 continue
             return dict(json.loads(answer.data))
         raise AssertionError(f"no answer to {subject}")
@@ -125,8 +132,8 @@ def _stored(message: dict[str, Any]) -> Stored:
 
 @asynccontextmanager
 async def connected(url: str, **credentials: Any) -> AsyncIterator[Client]:
-    """A connection of the test's own."""
-    connection = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, **credentials)
+    """A connection of the test's own; to one of several servers, where there are commas."""
+    connection = await nats.connect(url.split(","), max_reconnect_attempts=-1, reconnect_time_wait=0.1, **credentials)
     try:
         yield connection
     finally:

@@ -9,6 +9,7 @@ import aiohttp
 
 from choregos_contract.configuration import Configuration
 from choregos_contract.configure import configurations
+from choregos_contract.event_bus import EventBus
 from choregos_contract.resources import Choreography
 from support.ambassador import Ambassador
 from support.bus import TestBus, connected, wired
@@ -21,17 +22,17 @@ QUICK = {"timeout": "10s", "retry": 2, "backoffDelay": "50ms", "backoffMax": "20
 
 
 @dataclass
-class Scene:
+class Shop:
     """One service and what it needs."""
 
-    server: NatsServer
+    nats_url: str
     bus: TestBus
     service: Service
     configuration: Configuration
 
     def ambassador(self, configuration: Configuration | None = None, **environment: str) -> Ambassador:
         """An ambassador of the service; `async with` starts it."""
-        return Ambassador(self.server.url, configuration or self.configuration, **environment)
+        return Ambassador(self.nats_url, configuration or self.configuration, **environment)
 
     def configured(self, *reactions: Mapping[str, Any], generation: int = 2, **spec: Any) -> Configuration:
         """Another configuration of the service."""
@@ -59,6 +60,13 @@ class Scene:
         return ids(self.service.calls)
 
 
+@dataclass
+class Scene(Shop):
+    """One service, and a nats-server of its own."""
+
+    server: NatsServer
+
+
 def ids(calls: Iterable[Call]) -> list[str]:
     return [call.headers["ce-id"] for call in calls]
 
@@ -75,10 +83,23 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """Wire a bus and start the service; `config` is nats-server's, `credentials` are the test's own, for nats-py."""
     with NatsServer(config) as server:
-        async with connected(server.url, **credentials or {}) as connection, Service() as service:
-            shop = worker(*reactions, port=service.port, **spec)
-            bus = await wired(connection, shop)
-            yield Scene(server, bus, service, configurations([shop], None, generation=1)[SERVICE])
+        async with set_up(server.url, *reactions, credentials=credentials, **spec) as shop:
+            yield Scene(**vars(shop), server=server)
+
+
+@asynccontextmanager
+async def set_up(
+    nats_url: str,
+    *reactions: Mapping[str, Any],
+    bus: EventBus | None = None,
+    credentials: Mapping[str, Any] | None = None,
+    **spec: Any,
+) -> AsyncIterator[Shop]:
+    """Wire a bus on servers that are there already, and start the service."""
+    async with connected(nats_url, **credentials or {}) as connection, Service() as service:
+        listed = worker(*reactions, port=service.port, **spec)
+        test_bus = await wired(connection, listed, bus=bus)
+        yield Shop(nats_url, test_bus, service, configurations([listed], bus, generation=1)[SERVICE])
 
 
 @dataclass

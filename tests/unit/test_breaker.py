@@ -243,6 +243,34 @@ def test_nothing_is_given_up_while_it_is_open_and_the_doubt_begins_anew() -> Non
     assert breaker.gives_up(8, 10, 2)
 
 
+def test_one_that_inherits_an_outage_gives_nothing_up_until_a_good_answer() -> None:
+    """It knows no event of before, and neither does it need any: its predecessor has seen enough of them."""
+    breaker = Breaker()
+    breaker.inherit(0.0, "503")
+    breaker.ready(0.5)
+    assert state_of(breaker) is State.OPEN, "after a pause"
+    breaker.ready(PAUSE_MIN)
+    assert state_of(breaker) is State.HALF_OPEN
+    assert not any(breaker.gives_up(7, number, 2) for number in (5, 6, 7))
+    breaker.answered(PAUSE_MIN, failed=False)
+    assert state_of(breaker) is State.CLOSED
+    assert breaker.gives_up(7, 8, 2)
+
+
+def test_an_outage_lasts_from_the_trouble_that_opened_it_to_a_good_answer() -> None:
+    breaker = closed()
+    assert not breaker.in_outage
+    breaker.not_ready("away")
+    assert not breaker.in_outage, "readiness says by itself when that is over"
+    breaker = tripped()
+    assert breaker.in_outage
+    breaker.not_ready("away")
+    breaker.ready(PAUSE_MIN)
+    assert breaker.in_outage
+    breaker.answered(PAUSE_MIN, failed=False)
+    assert not breaker.in_outage
+
+
 class Life(RuleBasedStateMachine):
     """Any life of a breaker."""
 
@@ -250,17 +278,26 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.breaker = Breaker()
         self.now = 1000.0
+        self.begun = False
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.5, 1.0, 5.0, 11.0, 1e6]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
+    @precondition(lambda self: not self.begun)
+    @rule()
+    def an_outage_is_inherited(self) -> None:
+        self.breaker.inherit(self.now, "503")
+        self.begun = True
+
     @rule()
     def probe_is_good(self) -> None:
+        self.begun = True
         self.breaker.ready(self.now)
 
     @rule()
     def probe_fails(self) -> None:
+        self.begun = True
         self.breaker.not_ready("no")
         assert self.breaker.state is State.OPEN
 

@@ -12,6 +12,7 @@ from choregos_ambassador.bus import BusFault, Record, TooLarge
 from choregos_ambassador.dead_letter import Reason
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.equipment import Equipment
+from choregos_ambassador.outbox import Look
 from choregos_ambassador.report import End
 from support.roles import role
 
@@ -29,7 +30,7 @@ class TightBus:
     async def stream_created(self, stream: str) -> str:
         return "2026-01-01T00:00:00Z"
 
-    async def store(self, records: Sequence[Record], delivery: Delivery) -> None:
+    async def store(self, records: Sequence[Record], delivery: Delivery, stored: Look) -> None:
         self.tried += records
         for record in records:
             if record.size > self.limit:

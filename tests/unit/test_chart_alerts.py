@@ -67,8 +67,11 @@ def test_there_is_an_alert_for_each_thing_that_needs_somebody() -> None:
     assert {alert["alert"].removeprefix("Choregos") for alert in ALERTS} == {
         "DeadLetters",
         "LagGrowing",
+        "EventsExpireSoon",
+        "EventsExpiredUnread",
         "BreakerOpen",
         "BusFaults",
+        "InboxUnavailable",
         "BusAway",
         "NotReady",
         "PodsWithoutAmbassador",
