@@ -1,6 +1,8 @@
 """The proxy does to real connections what it says, and nothing else."""
 
 import asyncio
+import socket
+import struct
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
@@ -32,6 +34,11 @@ class Connection:
     async def hears(self, text: bytes, patience: float = 5.0) -> None:
         async with asyncio.timeout(patience):
             assert await self.reader.readexactly(len(text)) == text
+
+    def resets(self) -> None:
+        own = self.writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def hears_nothing(self) -> None:
         with pytest.raises(TimeoutError):
@@ -161,10 +168,24 @@ async def test_nobody_is_told_of_an_end_beyond_a_black_hole() -> None:
         client, server = await scene.pair()
         await exchange(client, server)
         scene.proxy.black_hole()
-        server.writer.transport.abort()
+        await server.says(b"farewell")
+        server.writer.close()
         await client.hears_nothing()
         scene.proxy.heal()
+        await client.hears(b"farewell")
         await client.is_told_the_end()
+
+
+async def test_who_resets_a_connection_in_a_black_hole_takes_back_what_it_held() -> None:
+    async with proxied() as scene:
+        client, server = await scene.pair()
+        await exchange(client, server)
+        scene.proxy.black_hole()
+        await client.says(b"no longer true")
+        client.resets()
+        await server.hears_nothing()
+        scene.proxy.heal()
+        await server.is_reset()
 
 
 async def test_latency_delays_each_way_and_keeps_the_order() -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import ctypes
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +26,28 @@ def run(network: Path, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return thread.submit(lambda: asyncio.run(main())).result()
 
 
+@contextmanager
+def visiting(network: Path) -> Iterator[None]:
+    """Have this thread, and the processes and threads that it starts meanwhile, be in that network namespace."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _enter(network)
+        try:
+            yield
+        finally:
+            _set(home)
+    finally:
+        os.close(home)
+
+
 def _enter(network: Path) -> None:
     descriptor = os.open(network, os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter the network {network}")
+        _set(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _set(network: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(network, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "cannot enter a network namespace")

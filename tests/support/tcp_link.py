@@ -46,6 +46,8 @@ class Link:
             self._passable.clear()
         else:
             self._passable.set()
+            if self.client.was_reset or self.target.was_reset:
+                self.reset()  # while everything was held back: what it had to send went with it
         self.client.adjust()
         self.target.adjust()
 
@@ -87,6 +89,14 @@ class _Side(asyncio.Protocol):
     def is_gone(self) -> bool:
         """Whether it is closed for good, with all sent that was to be sent, or never was there."""
         return self._transport is None or self._lost
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether it was reset and nobody has read of it yet."""
+        if self._transport is None or not self.is_open:
+            return False
+        raw: Any = self._transport.get_extra_info("socket")
+        return bool(raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def adjust(self) -> None:
         """Read, unless everything is held back or the other side has enough to send."""

@@ -1,0 +1,94 @@
+"""What networks do to the wires of a replica: between its ambassador and NATS, and between that and the service."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from chaos.faults.fault import Fault
+from chaos.theatre import Replica, Theatre
+from support.tcp_proxy import TcpProxy
+
+_LATENCY: Final = 0.2
+_BRIEF: Final = (0.5, 6.0)
+_OUTAGE: Final = (8.0, 12.0)
+"""Longer than a hop's patience with the bus, and than two time-outs of a call."""
+_BEYOND_LEASE: Final = (35.0, 36.0)
+
+
+@dataclass(frozen=True)
+class HarmWire:
+    """A wire of a replica is harmed, and healed after a while, between `shortest` and `longest` seconds."""
+
+    kind: str
+    wire: Callable[[Replica], TcpProxy]
+    harm: Callable[[TcpProxy], None]
+    between: tuple[float, float] = _BRIEF
+    services: tuple[str, ...] = ()
+
+    @property
+    def lasts(self) -> float:
+        return self.between[1]
+
+    async def strike(self, theatre: Theatre, chance: Random) -> None:
+        replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(*self.between)
+        async with theatre.alone(replica):
+            proxy = self.wire(replica)
+            self.harm(proxy)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                proxy.heal()
+
+
+def _to_nats(replica: Replica) -> TcpProxy:
+    return replica.to_nats
+
+
+def _to_service(replica: Replica) -> TcpProxy:
+    return replica.to_service
+
+
+def _cut(proxy: TcpProxy) -> None:
+    proxy.cut()
+
+
+def _cut_off(proxy: TcpProxy) -> None:
+    proxy.refuse()
+    proxy.cut()
+
+
+def _black_hole(proxy: TcpProxy) -> None:
+    proxy.black_hole()
+
+
+def _slow_down(proxy: TcpProxy) -> None:
+    proxy.delay(_LATENCY)
+
+
+def _end_untold_at_target(proxy: TcpProxy) -> None:
+    proxy.half_open(told="client")
+
+
+def _end_untold_at_client(proxy: TcpProxy) -> None:
+    proxy.half_open(told="target")
+
+
+_AT_ONCE: Final = (0.0, 0.0)
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    HarmWire("cut-nats", _to_nats, _cut, _AT_ONCE),
+    HarmWire("cut-off-nats", _to_nats, _cut_off),
+    HarmWire("black-hole-nats", _to_nats, _black_hole),
+    HarmWire("black-hole-nats-beyond-lease", _to_nats, _black_hole, _BEYOND_LEASE),
+    HarmWire("latency-nats", _to_nats, _slow_down, _OUTAGE),
+    HarmWire("half-open-nats-untold", _to_nats, _end_untold_at_target, _AT_ONCE),
+    HarmWire("half-open-ambassador-untold", _to_nats, _end_untold_at_client, _AT_ONCE),
+    HarmWire("cut-service", _to_service, _cut, _AT_ONCE),
+    HarmWire("cut-off-service", _to_service, _cut_off),
+    HarmWire("black-hole-service", _to_service, _black_hole, _OUTAGE),
+    HarmWire("latency-service", _to_service, _slow_down, _OUTAGE),
+    HarmWire("half-open-service-untold", _to_service, _end_untold_at_target, _AT_ONCE),
+    HarmWire("half-open-caller-untold", _to_service, _end_untold_at_client, _AT_ONCE),
+)

@@ -1,0 +1,217 @@
+"""The judge: says from ledgers and streams alone what was lost, what was done twice, and what is stuck. Pure.
+
+It takes a round that has come to rest, and knows nothing of faults: whatever happened, the same must hold.
+
+* Every event that a customer was promised is in the stream.
+* Every (event, reaction) ended in exactly one of two ways. Acknowledged: a call of it was completed, and each event of
+  its answer is stored once. Dead letter: one, its failure event is stored once, and none of the replies.
+* No event stands in the stream twice, however long the one is after the other.
+* Every transaction has one outcome; one that has a dead letter in its place is settled, too.
+* Each effect was done once; with `idempotency` no event was in two calls at the same time.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final, TypeVar
+
+from chaos.choreography import OUTCOMES, ROLES, TIMEOUT, Role
+from chaos.evidence import Call, Evidence
+from chaos.streams import Letter, StoredEvent
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+CLOCK_AHEAD: Final = 0.5
+"""Seconds by which the ambassador may have begun to count a time-out before the service wrote down that the call began."""
+SILENT: Final = frozenset({"too-many-hops"})
+"""Reasons of dead letters that no failure event goes with."""
+
+
+class Wrong(StrEnum):
+    """What may be wrong."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, with the event and the transaction it is about."""
+
+    wrong: Wrong
+    sentence: str
+    event: str
+    transaction: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.wrong}: {self.sentence} (event {self.event}, transaction {self.transaction or 'unknown'})"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All findings, each once."""
+
+    findings: tuple[Finding, ...]
+
+    def count(self, wrong: Wrong) -> int:
+        """Return how many findings are of that kind."""
+        return sum(each.wrong is wrong for each in self.findings)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Judge a round."""
+    case = _Case(evidence)
+    found = [*case.promises(), *case.copies(), *case.hops(), *case.effects(), *case.crowds()]
+    told = {each.transaction for each in found if each.wrong is not Wrong.DOUBLED}
+    return Judgement(tuple(dict.fromkeys([*found, *case.transactions(told)])))
+
+
+class _Case:
+    """The evidence of one round, sorted."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._accepted = evidence.accepted
+        self._events = evidence.streams.events
+        self._transaction = {each.id: each.correlation for each in self._events}
+        self._calls = _grouped(evidence.calls, lambda call: (call.event, call.reaction))
+        self._effects = _grouped(evidence.effects, lambda effect: (effect.event, effect.reaction))
+        self._letters = _grouped(evidence.streams.letters, lambda letter: (letter.event, letter.reaction))
+        self._replies = _grouped(self._events, lambda event: event.causation)
+        self._positions = {each.reaction: each for each in evidence.streams.positions}
+
+    def promises(self) -> Iterator[Finding]:
+        """Find what customers were promised, and is not there."""
+        for each in self._accepted:
+            if each.event not in self._transaction:
+                yield Finding(Wrong.LOST, "it was accepted, and is not in the stream", each.event, each.correlation)
+
+    def copies(self) -> Iterator[Finding]:
+        """Find events that stand in the stream twice, under the same id or under another."""
+        for event, number in Counter(each.id for each in self._events).items():
+            if number > 1:
+                yield self._finding(Wrong.DOUBLED, f"it is in the stream {number} times", event)
+        for (cause, kind), ids in _grouped(self._events, lambda each: (each.causation, each.type)).items():
+            if cause and len({each.id for each in ids}) > 1:
+                yield self._finding(Wrong.DOUBLED, f"it was answered with {len(ids)} {kind}", cause)
+
+    def hops(self) -> Iterator[Finding]:
+        """Find hops that ended in no way, in two ways, or by halves."""
+        for role in ROLES:
+            events = {each.id: each for each in self._events if each.type == role.event}.values()
+            pending = self._pending(events, role)
+            for event in events:
+                yield from self._hop(event, role, past=event.id not in pending)
+
+    def _pending(self, events: Iterable[StoredEvent], role: Role) -> set[str]:
+        """Return the events that the durable may deliver still.
+
+        It tells how many there are beyond its floor, not which; what no call completed is taken for them first.
+        """
+        position = self._positions.get(role.name)
+        beyond = [event for event in events if position is None or event.sequence > position.floor]
+        unfinished = [
+            event for event in beyond if not self._completed(event, role) and not self._buried_by(event, role)
+        ]
+        if position is not None and len(unfinished) >= position.pending:
+            return {event.id for event in unfinished} if position.pending else set()
+        return {event.id for event in beyond}
+
+    def _completed(self, event: StoredEvent, role: Role) -> list[Call]:
+        return [call for call in self._calls.get((event.id, role.name), []) if call.completed]
+
+    def _buried_by(self, event: StoredEvent, role: Role) -> list[Letter]:
+        return self._letters.get((event.id, role.name), [])
+
+    def _hop(self, event: StoredEvent, role: Role, *, past: bool) -> Iterator[Finding]:
+        letters = self._buried_by(event, role)
+        replies = [each.type for each in self._replies.get(event.id, []) if each.type in role.emits]
+        if letters:
+            yield from self._buried(event, role, letters, replies)
+        elif role.on_failure in replies:
+            yield self._finding(
+                Wrong.LOST, f"{role.name} emitted {role.on_failure}, and no dead letter is there", event.id
+            )
+        else:
+            yield from self._acknowledged(event, role, replies, past=past)
+
+    def _buried(
+        self, event: StoredEvent, role: Role, letters: Sequence[Letter], replies: Sequence[str]
+    ) -> Iterator[Finding]:
+        if len(letters) > 1:
+            yield self._finding(Wrong.DOUBLED, f"{role.name} has {len(letters)} dead letters of it", event.id)
+        if others := [each for each in replies if each != role.on_failure]:
+            told = f"{role.name} has a dead letter of it and answered it with {', '.join(others)}"
+            yield self._finding(Wrong.DOUBLED, told, event.id)
+        owed = role.on_failure and not SILENT & {each.reason for each in letters}
+        if owed and role.on_failure not in replies:
+            yield self._finding(Wrong.LOST, f"{role.name} has a dead letter of it, and no {role.on_failure}", event.id)
+
+    def _acknowledged(self, event: StoredEvent, role: Role, replies: Sequence[str], *, past: bool) -> Iterator[Finding]:
+        completed = self._completed(event, role)
+        if not completed:
+            if past:
+                told = f"{role.name} is past it, no call of it was completed and there is no dead letter"
+                yield self._finding(Wrong.LOST, told, event.id)
+            else:
+                yield self._finding(Wrong.STUCK, f"{role.name} has not come past it", event.id)
+        elif past and not any(set(call.replies) == set(replies) for call in completed):
+            missing = sorted(set(completed[-1].replies) - set(replies))
+            yield self._finding(
+                Wrong.LOST, f"{role.name} answered it, and {', '.join(missing)} is not stored", event.id
+            )
+
+    def transactions(self, told: Collection[str]) -> Iterator[Finding]:
+        """Find transactions with two outcomes, or none; where an event is lost or stuck, that is `told` already."""
+        buried = {letter.correlation for letters in self._letters.values() for letter in letters}
+        for transaction, events in _grouped(self._events, lambda event: event.correlation).items():
+            outcomes = [each.type for each in events if each.type in OUTCOMES]
+            if len(outcomes) > 1:
+                sentence = f"its transaction has the outcomes {', '.join(outcomes)}"
+                yield Finding(Wrong.DOUBLED, sentence, events[0].id, transaction)
+            elif not outcomes and transaction not in buried and transaction not in told:
+                yield Finding(Wrong.STUCK, "its transaction has no outcome", events[0].id, transaction)
+
+    def effects(self) -> Iterator[Finding]:
+        """Find effects that were done twice, and calls that were answered without one."""
+        for (event, reaction), effects in self._effects.items():
+            if len(effects) > 1:
+                yield self._finding(Wrong.DOUBLED, f"{reaction} did its effect {len(effects)} times", event)
+        for (event, reaction), calls in self._calls.items():
+            if any(call.completed for call in calls) and (event, reaction) not in self._effects:
+                yield self._finding(Wrong.LOST, f"{reaction} answered it, and its effect was not done", event)
+
+    def crowds(self) -> Iterator[Finding]:
+        """Find events that were in two calls at the same time, of reactions whose inbox must prevent it."""
+        guarded = {role.name for role in ROLES if role.idempotent}
+        for (event, reaction), calls in self._calls.items():
+            if reaction not in guarded:
+                continue
+            for earlier, later in pairwise(sorted(calls, key=lambda call: call.begun)):
+                if (over := over_at(earlier) - later.begun) > 0:
+                    told = f"{reaction} was called with it again {over * 1e3:.0f} ms before the call was over"
+                    yield self._finding(Wrong.DOUBLED, told, event)
+
+    def _finding(self, wrong: Wrong, sentence: str, event: str) -> Finding:
+        return Finding(wrong, sentence, event, self._transaction.get(event, ""))
+
+
+def over_at(call: Call) -> float:
+    """Return when a call is over: answered, its process dead, or its time-out past."""
+    timed_out = call.begun + TIMEOUT - CLOCK_AHEAD
+    return timed_out if call.ended is None else min(call.ended, timed_out)
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    found: defaultdict[K, list[T]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return dict(found)
