@@ -3,13 +3,13 @@
 from functools import partial
 
 from choregos_ambassador import dead_letter, records, replies
-from choregos_ambassador.bus import BusFault, Record, TooLarge
 from choregos_ambassador.dead_letter import Cause, Reason
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.equipment import Equipment
 from choregos_ambassador.fail_point import reach
 from choregos_ambassador.report import End, Ending
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import BusFault, Record, TooLarge
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract.event import Event
 

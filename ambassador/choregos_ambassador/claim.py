@@ -11,7 +11,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from choregos_ambassador.answer import Answer
-from choregos_ambassador.bus import BusFault, Conflict, TooLarge
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.fail_point import reach
 from choregos_ambassador.inbox_bucket import Bucket, Found, Gone, Place
@@ -19,6 +18,7 @@ from choregos_ambassador.inbox_entry import BEGIN_WITHIN, Busy, Duplicate, Entry
 from choregos_ambassador.outbox import PATIENCE
 from choregos_ambassador.role import Role
 from choregos_ambassador.server_clock import steady
+from choregos_ambassador.storing import BusFault, Conflict, TooLarge
 from choregos_contract.event import Event
 from choregos_contract.ids import inbox_key
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from choregos_ambassador.bus import Record
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.records import WIRE_HEADER, WIRE_VERSION
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import Record
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract.cloudevents_http import encode_value
 from choregos_contract.ids import dead_letter_record

@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 
 from choregos_ambassador import message_get
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.jetstream_info import DurableInfo, Error, StreamInfo
 from choregos_ambassador.loss import Look
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import BusFault
 
 TRIES: Final = 3
 """A stream that is written to changes between two questions; so often they are asked again."""

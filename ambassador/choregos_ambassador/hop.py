@@ -13,7 +13,6 @@ from functools import partial
 from choregos_ambassador import backoff, records, request
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
 from choregos_ambassador.burial import Burial
-from choregos_ambassador.bus import BusFault, TooLarge
 from choregos_ambassador.claim import Unclaimed
 from choregos_ambassador.conclusion import conclude
 from choregos_ambassador.dead_letter import Cause, Reason
@@ -23,6 +22,7 @@ from choregos_ambassador.fail_point import reach
 from choregos_ambassador.inbox_entry import Busy, Duplicate
 from choregos_ambassador.report import End, Ending
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import BusFault, TooLarge
 from choregos_ambassador.timestamps import rfc3339
 from choregos_ambassador.verdict import Action, Verdict, judge
 from choregos_contract import cloudevents_nats

@@ -12,11 +12,12 @@ from typing import Final
 import msgspec
 
 from choregos_ambassador import message_get
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.inbox_entry import Entry
 from choregos_ambassador.log import log
 from choregos_ambassador.outbox import PAUSE
+from choregos_ambassador.storing import BusFault, Record
 from choregos_contract.ids import uuid7
 
 LOOK_AGAIN: Final = 1.0

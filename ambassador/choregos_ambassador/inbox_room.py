@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.reactions import Reactions
+from choregos_ambassador.storing import BusFault
 from choregos_contract.names import BusNames
 
 ASK_EVERY: Final = 15.0

@@ -4,7 +4,7 @@ import asyncio
 import random
 from typing import Final
 
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.durable_look import NoDurable
 from choregos_ambassador.log import log
 from choregos_ambassador.loss import Look
@@ -12,6 +12,7 @@ from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.reaction import RunningReaction
 from choregos_ambassador.reactions import Reactions
 from choregos_ambassador.server_clock import steady
+from choregos_ambassador.storing import BusFault
 from choregos_ambassador.unread import Unread
 
 ASK_EVERY: Final = 15.0

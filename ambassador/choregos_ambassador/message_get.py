@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
+from choregos_ambassador.storing import BusFault
 from choregos_ambassador.timestamps import rfc3339
 
 _NO_MESSAGE: Final = 10037

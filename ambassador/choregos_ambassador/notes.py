@@ -8,10 +8,11 @@ delivery that ended in order (decision 0004).
 from typing import Final
 
 from choregos_ambassador import message_get
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.log import log
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import BusFault, Record
 from choregos_contract.ids import derive
 
 MOST_UNWRITTEN: Final = 10_000

@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 
 from choregos_ambassador import message_get
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.gate import Gate
 from choregos_ambassador.log import log
+from choregos_ambassador.storing import BusFault, Record
 from choregos_ambassador.tasks import watched
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract.configuration import Configuration

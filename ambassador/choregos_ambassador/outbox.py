@@ -5,8 +5,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
+from choregos_ambassador.storing import BusFault, Record
 
 PATIENCE: Final = 10.0
 """Seconds for which a bus fault holds an event, and with it a slot: the pause that a full bus needs."""

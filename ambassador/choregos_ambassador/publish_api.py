@@ -16,9 +16,10 @@ from choregos_ambassador import admission, drain, records
 from choregos_ambassador.admission import Refusal
 from choregos_ambassador.bodies import REQUEST_LIMIT, Bodies, NoRoom, Place
 from choregos_ambassador.bodies import TooLarge as BodyTooLarge
-from choregos_ambassador.bus import Bus, BusFault, Record, Stored, TooLarge
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.listener import Limits
 from choregos_ambassador.metrics import Metrics
+from choregos_ambassador.storing import BusFault, Record, Stored, TooLarge
 from choregos_contract.configuration import Configuration
 from choregos_contract.event import Event
 from choregos_contract.ids import event_record

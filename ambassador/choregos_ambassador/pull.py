@@ -16,9 +16,10 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.log import log
+from choregos_ambassador.storing import BusFault
 from choregos_ambassador.tasks import watched
 
 EXPIRES: Final = 5.0

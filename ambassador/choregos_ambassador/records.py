@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from choregos_ambassador.bus import Record
+from choregos_ambassador.storing import Record
 from choregos_contract import cloudevents_nats
 from choregos_contract.event import Event
 from choregos_contract.ids import reply_record

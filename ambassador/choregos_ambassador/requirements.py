@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.log import log
+from choregos_ambassador.storing import BusFault
 from choregos_contract.names import BusNames
 
 OLDEST_SERVER: Final = (2, 10)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from choregos_ambassador import loss
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.durable_look import DurableLook, Sight
 from choregos_ambassador.log import log
 from choregos_ambassador.loss import Look, Loss
@@ -18,6 +18,7 @@ from choregos_ambassador.message_get import Message, last
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.removals import Removals
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import BusFault, Record
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract.ids import derive
 

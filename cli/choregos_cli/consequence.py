@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from choregos_ambassador import records, replies
 from choregos_ambassador.answer import Answer, NoAnswer
 from choregos_ambassador.backoff import ceiling
-from choregos_ambassador.bus import Record
 from choregos_ambassador.dead_letter import Cause, Reason
 from choregos_ambassador.replies import InvalidReply
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import Record
 from choregos_ambassador.verdict import Action, judge
 from choregos_contract.configuration import Delivery
 from choregos_contract.event import Event

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from choregos_ambassador.answer import Answer, NoAnswer
-from choregos_ambassador.bus import Record
 from choregos_ambassador.role import Role
+from choregos_ambassador.storing import Record
 from choregos_cli.consequence import Consequence
 from choregos_cli.console import printable
 from choregos_contract.quantities import format_duration

@@ -7,7 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from choregos_ambassador import requirements
-from choregos_ambassador.bus import Bus, BusFault
+from choregos_ambassador.bus import Bus
+from choregos_ambassador.storing import BusFault
 from choregos_contract.configure import configurations
 from choregos_contract.names import BusNames
 from support.ambassador import Ambassador

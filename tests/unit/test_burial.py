@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 
 from choregos_ambassador.burial import Burial
-from choregos_ambassador.bus import BusFault, Record, TooLarge
 from choregos_ambassador.dead_letter import Reason
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.equipment import Equipment
 from choregos_ambassador.outbox import Look
 from choregos_ambassador.report import End
+from choregos_ambassador.storing import BusFault, Record, TooLarge
 from support.roles import role
 
 HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "DeliveryRequested"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choregos_ambassador.bus import Record
 from choregos_ambassador.dead_letter import Cause, Reason, letter, reduced
 from choregos_ambassador.delivery import Delivery, parse
+from choregos_ambassador.storing import Record
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract import cloudevents_json, cloudevents_nats
 from choregos_contract.event import Event, NotAnEvent

@@ -7,9 +7,10 @@ from typing import cast
 import pytest
 
 from choregos_ambassador import outbox
-from choregos_ambassador.bus import Bus, BusFault, Record
+from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.outbox import Outbox
+from choregos_ambassador.storing import BusFault, Record
 
 FULL = 10077
 """JetStream's number for a stream that is full."""

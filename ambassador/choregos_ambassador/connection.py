@@ -1,0 +1,192 @@
+"""The connection to NATS, and requests on it: answered, or a BusFault that says why there will be no answer."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+
+from choregos_ambassador.credentials import Credentials
+from choregos_ambassador.denials import Denials, read_denial
+from choregos_ambassador.log import log
+from choregos_ambassador.metrics import Metrics
+from choregos_ambassador.nats_client import PermanentClient
+from choregos_ambassador.server_clock import ServerClock, steady
+from choregos_ambassador.silence import Silence
+from choregos_ambassador.storing import BusFault
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds to wait for JetStream's answer."""
+PING_EVERY: Final = 5
+UNANSWERED_PINGS: Final = 2
+"""A connection on which NATS says nothing is given up within 15 s: before any lease can end that was renewed when it still did
+(20 s), so that nothing which it holds back can arrive when the event is another's."""
+
+
+class _Dated(msgspec.Struct):
+    ts: datetime | None = None
+
+
+_dated = msgspec.json.Decoder(_Dated)
+
+
+class _Wait:
+    """A request on its way to an answer, or to a fault that says why there will be none."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.clock = asyncio.timeout(ANSWER_TIMEOUT)
+        self.fault = f"no answer from JetStream within {ANSWER_TIMEOUT:g} s"
+        self.asked = time.monotonic()
+        self.ended = False
+
+    def end(self, fault: str) -> None:
+        if not self.clock.expired():
+            self.fault = fault
+            self.ended = True
+            self.clock.reschedule(0)
+
+
+class Connection:
+    """One NATS connection that is there for good: it waits for the server, and comes back after every cut."""
+
+    def __init__(self, metrics: Metrics, credentials: Credentials) -> None:
+        self.client = PermanentClient(credentials)
+        self.connected = asyncio.Event()
+        self.on_connected: list[Callable[[], None]] = []
+        self.clock = ServerClock()
+        self._silence = Silence()
+        self._metrics = metrics
+        self._waits: set[_Wait] = set()
+        self._told: set[str] = set()
+        self._denials = Denials(self.client.force_reconnect)
+
+    async def connect(
+        self, servers: Sequence[str], name: str, *, handshake_first: bool = False, server_name: str | None = None
+    ) -> None:
+        """Connect, however long that takes. `handshake_first`, `server_name`: of TLS, as in the settings."""
+        await self.client.connect(
+            list(servers),
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,  # which a close waits; the pauses between attempts are the client's own
+            connect_timeout=2,
+            ping_interval=PING_EVERY,
+            max_outstanding_pings=UNANSWERED_PINGS,
+            tls_handshake_first=handshake_first,
+            tls_hostname=server_name,
+            pending_size=0,  # nothing is held back while NATS is away: a stale ACK or NAK would do harm
+            error_cb=self._error,
+            disconnected_cb=self._disconnected,
+            reconnected_cb=self._reconnected,
+        )
+        self._up()
+
+    @property
+    def max_payload(self) -> int:
+        """Largest message that the server takes, in bytes."""
+        return self.client.max_payload
+
+    @property
+    def server_version(self) -> tuple[int, int]:
+        """Major and minor version of the server."""
+        version = self.client.connected_server_version
+        return (version.major, version.minor)
+
+    async def request(self, subject: str, payload: bytes = b"") -> bytes:
+        """Ask a JetStream API subject; raises BusFault."""
+        return (await self.ask(subject, payload, None)).data
+
+    async def info(self, subject: str) -> bytes:
+        """Ask for `$JS.API.<subject>`, an information about a stream or consumer, and note the server's time; raises BusFault."""
+        asked = steady()
+        answer = await self.request(f"$JS.API.{subject}")
+        if moment := _dated.decode(answer).ts:
+            self.clock.told(moment, asked)
+        return answer
+
+    async def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
+        """Ask a subject; raises BusFault."""
+        wait = _Wait(subject)
+        self._waits.add(wait)
+        try:
+            async with wait.clock:
+                answer = await self.client.request(subject, payload, timeout=ANSWER_TIMEOUT, headers=headers)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            if not wait.ended:
+                self._silence.failed(error, wait.asked)
+                await self._leave_if_silent()
+            raise self._fault(error, wait) from error
+        finally:
+            self._waits.discard(wait)
+        self._silence.answered(answer.data, wait.asked)
+        await self._leave_if_silent()
+        return answer
+
+    async def _leave_if_silent(self) -> None:
+        """Go on with another server where this one has no JetStream for us, though it keeps the connection."""
+        if self.client.is_connected and self._silence.is_long():
+            left = self._connected_to
+            if await self.client.leave():
+                log.warning("left a silent server", nats=left)
+
+    def _fault(self, error: BaseException, wait: _Wait | None = None) -> BusFault:
+        """Say in words what went wrong, and count it."""
+        self._metrics.bus_faults.inc()
+        match error:
+            case nats.errors.OutboundBufferLimitError() | nats.errors.ConnectionClosedError():
+                return BusFault("NATS is not connected")
+            case nats.errors.NoRespondersError() if wait and wait.subject.startswith("$JS.API."):
+                return BusFault("nobody answers: JetStream is not enabled for this server or account, or not ready")
+            case nats.errors.NoRespondersError():
+                return BusFault("no stream takes this subject: the bus is not wired, or JetStream is not ready")
+            case TimeoutError() if wait:
+                return BusFault(wait.fault)
+            case _:
+                return BusFault(str(error) or type(error).__name__)
+
+    @property
+    def _connected_to(self) -> str | None:
+        return self.client.connected_url.netloc if self.client.connected_url else None
+
+    def _up(self) -> None:
+        self.connected.set()
+        self._told.clear()
+        self._denials.forget()
+        self._silence.forget()
+        self._metrics.connected.set(1)
+        log.info("connected", nats=self._connected_to)
+        for told in self.on_connected:
+            told()
+
+    async def _reconnected(self) -> None:
+        self._metrics.reconnects.inc()
+        self._up()
+
+    async def _disconnected(self) -> None:
+        for wait in self._waits:  # its answer will not come: asked again, it is there as soon as NATS is
+            wait.end("the connection to NATS was cut before its answer")
+        if self.connected.is_set():
+            self.connected.clear()
+            self.clock.forget()
+            self._metrics.connected.set(0)
+            log.warning("disconnected")
+
+    async def _error(self, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        if denial := read_denial(text):
+            self._denials.tell(denial)
+            for wait in self._waits:
+                if denial.publish and wait.subject == denial.subject:
+                    wait.end(f"NATS does not permit to publish to {denial.subject}")
+        elif text not in self._told:  # once until it is connected, however often it tries
+            self._told.add(text)
+            log.warning("nats", error=text)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.client.close()
