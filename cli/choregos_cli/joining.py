@@ -68,13 +68,25 @@ async def join(client: Client, choreographies: Sequence[Choreography], bus: Even
 
 
 async def backlog(client: Client, joined: Joined) -> dict[tuple[str, str], int]:
-    """Return, by service and event, the events that are unread or unacknowledged; raises nats.errors.Error."""
+    """Return, by service and event, the events that are unread or unacknowledged; raises nats.errors.Error.
+
+    JetStream counts an event only a moment after it has confirmed it to whoever stored it: until then there is one.
+    """
     found = {}
     for durable in joined.wiring.durables:
         info = await _info(client, f"CONSUMER.INFO.{durable.stream}.{durable.name}")
         assert info, f"{durable} is gone"
-        found[durable.service, durable.event] = int(info["num_pending"]) + int(info["num_ack_pending"])
+        counted = int(info["num_pending"]) + int(info["num_ack_pending"])
+        uncounted = not counted and await _last_for(client, durable) > info["delivered"]["stream_seq"]
+        found[durable.service, durable.event] = counted or int(uncounted)
     return found
+
+
+async def _last_for(client: Client, durable: Durable) -> int:
+    """Return the sequence of the last event that is for a durable; 0 if there is none."""
+    queries = [msgspec.json.encode({"last_by_subj": each}) for each in durable.filters]
+    found = [await _info(client, f"STREAM.MSG.GET.{durable.stream}", query) for query in queries]
+    return max((int(each["message"]["seq"]) for each in found if each), default=0)
 
 
 async def _as_it_is(client: Client, stream: Stream) -> Stream:
@@ -101,8 +113,8 @@ async def _refuse_if_foreign(client: Client, durable: Durable) -> None:
         raise RefusedError(what, "give the service another name here, or the choreography another namespace")
 
 
-async def _info(client: Client, subject: str) -> dict[str, Any] | None:
-    answer = msgspec.json.decode(await _ask(client, f"$JS.API.{subject}", b""), type=dict[str, Any])
+async def _info(client: Client, subject: str, query: bytes = b"") -> dict[str, Any] | None:
+    answer = msgspec.json.decode(await _ask(client, f"$JS.API.{subject}", query), type=dict[str, Any])
     return None if "error" in answer else answer
 
 

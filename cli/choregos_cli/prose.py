@@ -71,6 +71,7 @@ def _reaction_as_json(story: Story, step: Step) -> dict[str, Any]:
         "onSuccess": reaction.on_success,
         "onFailure": reaction.on_failure,
         "compensates": reaction.compensates,
+        "idempotencyTtl": reaction.idempotency.ttl if reaction.idempotency else None,
         "suspended": reaction.suspend,
         "attempts": delivery.retry + 1,
         "timeout": delivery.timeout,
@@ -102,7 +103,9 @@ def _reaction(story: Story, step: Step) -> str:
     if reaction.suspend:
         return f"-> {step.service}, POST {reaction.path}{undone}; suspended, events wait"
     limit = format_duration(time_to_dead_letter(story.delivery(step)))
-    return f"-> {step.service}, POST {reaction.path}{undone}; if it fails, a dead letter{beside} within {limit}"
+    inbox = reaction.idempotency
+    once = f", one call at a time, remembered for {format_duration(inbox.ttl)}" if inbox else ""
+    return f"-> {step.service}, POST {reaction.path}{undone}{once}; if it fails, a dead letter{beside} within {limit}"
 
 
 def _when(step: Step, event: str) -> str:

@@ -23,9 +23,10 @@ def metrics() -> str:
         """
 The ambassador serves these at `/metrics` of its [probes port](ports.md), in Prometheus' text format. Event types are labels;
 ids, subjects and anything else of which there is no end never are. The service is not a label: it is what the scraped pod
-already carries. Gauges about the reaction as a whole (pending, unacknowledged, the oldest event) are asked from JetStream now and
-then and are the same for every replica: take the maximum, not the sum. Counters are each replica's own: take the sum. So it is
-with `choregos_expired_unread_events_total`, too, for one replica counts each event.""",
+already carries. Gauges about the reaction as a whole (pending, unacknowledged, the oldest event) and about the inbox, which all
+reactions of a bus share, are asked from JetStream now and then and are the same for every replica: take the maximum, not the sum.
+Counters are each replica's own: take the sum. So it is with `choregos_expired_unread_events_total`, too, for one replica counts each
+event. `_created`, beside a counter or histogram, is when it began to count.""",
         table(
             ("metric", "type", "labels", "meaning"),
             ((code(name), kind, ", ".join(map(code, labels)), text) for name, kind, labels, text in rows),

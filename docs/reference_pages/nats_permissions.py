@@ -58,8 +58,8 @@ stream. Grant both, and an upgrade changes nothing. As nats-server is told it:""
 
 A line `permission missing` names the action and the subject, at most every ten seconds for subjects that differ in their last
 tokens only. Nothing is lost meanwhile: an event whose reply or dead letter may not be stored is handed back, one that may not be
-acknowledged comes again, one that may not be claimed in the inbox is handed back, and the publish API answers 503 with the subject. The server's configuration may be reloaded with
-the permission in it; what was missing is then there within seconds.
+acknowledged comes again, one that may not be claimed in the inbox is handed back, and the publish API answers 503 with the subject.
+The server's configuration may be reloaded with the permission in it; what was missing is then there within seconds.
 
 One exception: without `$KV`, an outage of the service that lasts for many deliveries cannot be told from an event that ends
 the process each time, and such events become dead letters, reason `crash-loop`; and an outage that one ambassador has seen is not

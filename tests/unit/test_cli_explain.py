@@ -209,6 +209,15 @@ def test_several_files_of_one_bus_are_one_tale_and_others_another(tmp_path: Path
     assert "analytics, in namespace ops on bus default\n\nOrderShipped, from outside\n   -> analytics" in apart
 
 
+def test_a_reaction_with_an_inbox_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("orders.yaml").write_text(changed("path: /payments", "path: /payments\n          idempotency: {ttl: 36h}"))
+    assert main(["explain", "orders.yaml"]) == 0
+    assert "payment, POST /payments, one call at a time, remembered for 1d12h; if it fails" in capsys.readouterr().out
+    assert main(["explain", "orders.yaml", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["stories"]
+    assert [each["idempotencyTtl"] for each in told["reactions"]] == [129600.0, None]
+
+
 def test_the_json_holds_seconds_and_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "orders.yaml", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["stories"]
@@ -228,6 +237,7 @@ def test_the_json_holds_seconds_and_names(capsys: pytest.CaptureFixture[str]) ->
         "onSuccess": "PaymentTaken",
         "onFailure": None,
         "compensates": None,
+        "idempotencyTtl": None,
         "suspended": False,
         "attempts": 6,
         "timeout": 5.0,

@@ -23,9 +23,9 @@ def order(request):
         return AGAIN  # stored or not, nobody knows: the same key makes the next try safe
     finally:
         connection.close()
-    if answer.status == 503:
+    if answer.status in (408, 503):
         return AGAIN
-    return (202 if answer.status == 201 else 500), {}, told  # 400, 403, 413: ours to mend, not to repeat
+    return (202 if answer.status == 201 else 500), {}, told  # 400, 403, 413, 415: ours to mend, not to repeat
 
 
 serve(order)
