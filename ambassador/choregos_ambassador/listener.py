@@ -58,7 +58,7 @@ class Listener:
         self._shed = {cause: metrics.shed.labels(name, cause) for cause in ("full", "slow")}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._tell_from = 0.0
+        self._tell_from = dict.fromkeys(self._shed, 0.0)
 
     async def open(self, host: str, port: int, *, shutdown_timeout: float) -> int:
         """Listen, and return the port; raises OSError. At `close`, requests in hand get `shutdown_timeout` seconds."""
@@ -95,11 +95,11 @@ class Listener:
         return True
 
     def tell(self, cause: str) -> None:
-        """Count a connection that was closed, and now and then log it."""
+        """Count a connection that was closed, and log it now and then, each cause by itself."""
         self._shed[cause].inc()
         now = asyncio.get_running_loop().time()
-        if now >= self._tell_from:
-            self._tell_from = now + TELL_EVERY
+        if now >= self._tell_from[cause]:
+            self._tell_from[cause] = now + TELL_EVERY
             log.warning("connections shed", port=self._name, cause=cause, connections=len(self.connections))
 
 

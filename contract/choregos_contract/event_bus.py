@@ -3,13 +3,16 @@
 Its models are of the same make as those of `resources`, and the CRD is generated from them as well.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from choregos_contract.quantities import PositiveDuration, PositiveSize
 from choregos_contract.resources import SUBDOMAIN, Flag, Metadata, Prefix, Resource, Server
+
+SMALLEST_INBOX: Final = 2**20
+"""Bytes; a smaller inbox would forget an answer of `maxReplyBytes` at once."""
 
 
 class Tls(Resource):
@@ -63,7 +66,13 @@ class InboxSpec(Resource):
     """The key-value bucket of reactions with `idempotency`; it is made when there is one."""
 
     max_bytes: PositiveSize = 2**28
-    """Room for events that are remembered; a full inbox forgets the oldest before their `ttl`."""
+    """Room for events that are remembered, 1Mi at least; a full inbox forgets the oldest before their `ttl`."""
+
+    @model_validator(mode="after")
+    def _room_for_an_answer(self) -> Self:
+        if self.max_bytes < SMALLEST_INBOX:
+            raise PydanticCustomError("small_inbox", "the inbox has less than 1Mi")
+        return self
 
 
 class EventBusSpec(Resource):

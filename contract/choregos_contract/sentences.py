@@ -43,8 +43,8 @@ _TYPES: Final = {
     "int_type": ("a whole number", "write a whole number, without quotes"),
     "bool_type": ("true or false", "write true or false, without quotes"),
     "tuple_type": ("a list", "write a list, such as [A, B]"),
-    "dict_type": ("a mapping", "write {} if it has no fields"),
-    "model_type": ("a mapping", "write {} if it has no fields"),
+    "dict_type": ("a mapping", "write its fields below it, or {} if it needs none"),
+    "model_type": ("a mapping", "write its fields below it, or {} if it needs none"),
 }
 _RULES: Final[dict[str, tuple[DocumentPath, str, str]]] = {
     "both_ways": (("retryOn",), "the same status stands in reject and in retryOn", "keep it in one of them"),
@@ -52,6 +52,11 @@ _RULES: Final[dict[str, tuple[DocumentPath, str, str]]] = {
         ("duplicateWindow",),
         "duplicateWindow is longer than maxAge",
         "shorten it; the stream remembers no longer than it keeps",
+    ),
+    "small_inbox": (
+        ("maxBytes",),
+        "the inbox has less than 1Mi, and would forget a large answer at once",
+        "write 1Mi or more; 256Mi is the default",
     ),
     "bus_name": (("metadata", "name"), "the name of an EventBus is not a DNS label", _LABEL_HINT),
     "moment": ((), "this day or hour does not exist", 'write a time such as "2026-01-31T12:00:00Z"'),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from choregos_contract.event_bus import SMALLEST_INBOX
 from choregos_contract.quantities import format_duration, format_size, parse_duration
 from choregos_contract.resources import EVENT_NAME, LABEL, PATH, PREFIX, SERVER
 from support import crds
@@ -114,7 +115,7 @@ def buses() -> st.SearchStrategy[Manifest]:
     servers = st.lists(st.from_regex(SERVER, fullmatch=True, alphabet=PLAIN), max_size=3)
     tls = st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "handshakeFirst": st.booleans()})
     kept = st.fixed_dictionaries({}, optional={"maxAge": DURATIONS, "maxBytes": SIZES})
-    inbox = st.fixed_dictionaries({}, optional={"maxBytes": SIZES})
+    inbox = st.fixed_dictionaries({}, optional={"maxBytes": st.integers(SMALLEST_INBOX, 2**53).map(format_size)})
     optional = {"servers": servers, "tls": tls, "stream": streams, "deadLetters": kept, "inbox": inbox}
     return st.fixed_dictionaries({}, optional=optional).map(lambda spec: bus() | {"spec": spec})
 

@@ -84,6 +84,8 @@ MISTAKES = [
     ("invalid-value", "this day or hour", reaction("          startFrom: 2026-02-30T00:00:00Z # here\n")),
     ("invalid-value", "write created, all, or a time", reaction("          startFrom: now # here\n")),
     ("invalid-value", "duplicateWindow is longer", f"{BUS}spec:\n  stream: {{maxAge: 1m}} # here\n"),
+    ("invalid-value", "write 1Mi or more", f"{BUS}spec: {{inbox: {{maxBytes: 1000}}}} # here\n"),
+    ("wrong-type", "write its fields below it", reaction("          idempotency: true # here\n")),
     ("invalid-value", "nats://nats.nats:4222", f"{BUS}spec: {{servers: [nats.nats]}} # here\n"),
     ("invalid-value", "into the Secret choregos-bus-<bus>", f"{BUS}spec: {{servers: ['nats://u:p@nats:4222']}} # here\n"),
     ("invalid-value", "write at most 1024 characters", f"{HEAD}spec:\n  events: {{A: {{description: {'x' * 1025}}}}} # here\n  services: {{}}\n"),
