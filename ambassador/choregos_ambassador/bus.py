@@ -46,18 +46,14 @@ class Bus(Connection):
         return self.client.is_connected and self.server_version >= ATOMIC_SINCE
 
     async def publish(self, record: Record) -> Stored:
-        """Store one record; raises BusFault or TooLarge, and Conflict if it expects a sequence."""
+        """Store one record; raises BusFault or TooLarge."""
         self.check_size(record)
         return self._accepted(await self.ask(record.subject, record.payload, dict(record.headers)))
 
-    async def replace(self, record: Record, last: int) -> bool:
-        """Store a record if `last` is the last sequence of its subject, 0 for none; whether it was. Raises BusFault."""
+    async def replace(self, record: Record, last: int) -> Stored:
+        """Store a record if `last` is the last sequence of its subject, 0 for none; raises BusFault, TooLarge and Conflict."""
         headers = {**record.headers, "Nats-Expected-Last-Subject-Sequence": str(last)}
-        try:
-            await self.publish(Record(record.subject, headers, record.payload))
-        except Conflict:
-            return False
-        return True
+        return await self.publish(Record(record.subject, headers, record.payload))
 
     async def publish_all(self, records: Sequence[Record], *, first_last: bool = False) -> list[Stored]:
         """Store records in order, as one atomic batch where the server can (ADR-50); raises BusFault or TooLarge.
@@ -133,7 +129,5 @@ class Bus(Connection):
             if stored.error.err_code in _CONFLICTS:
                 raise Conflict(stored.error.description)
             self._metrics.bus_faults.inc()
-            fault = BusFault(stored.error.description)
-            fault.err_code = stored.error.err_code
-            raise fault
+            raise BusFault(stored.error.description, err_code=stored.error.err_code)
         return stored

@@ -35,7 +35,7 @@ _TAKEN_OVER: Final = "another ambassador has taken the event over"
 
 
 class Unclaimed:
-    """What a hop without an inbox has in the place of a claim."""
+    """What a hop without an inbox, or one whose answer is known, has in the place of a claim."""
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.answer = answer
@@ -46,6 +46,9 @@ class Unclaimed:
 
     async def conclude(self, answer: Answer | None) -> None:
         """Remember an answer for good, or with None release the event for another attempt; raises BusFault."""
+
+
+UNCLAIMED: Final = Unclaimed()
 
 
 class Claim(Unclaimed):

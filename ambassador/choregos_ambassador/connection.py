@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -188,5 +189,6 @@ class Connection:
             log.warning("nats", error=text)
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self.client.close()
+        """Close the connection; that it has just ended by itself is no trouble any more."""
+        with suppress(OSError):
+            await self.client.close()

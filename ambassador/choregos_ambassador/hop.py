@@ -10,10 +10,12 @@ process in between, JetStream delivers the event again, and the derived ids keep
 import time
 from functools import partial
 
+from msgspec import UNSET
+
 from choregos_ambassador import backoff, records, request
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
 from choregos_ambassador.burial import Burial
-from choregos_ambassador.claim import Unclaimed
+from choregos_ambassador.claim import UNCLAIMED, Unclaimed
 from choregos_ambassador.conclusion import conclude
 from choregos_ambassador.dead_letter import Cause, Reason
 from choregos_ambassador.delivery import Delivery
@@ -73,9 +75,10 @@ class Hop:
             return await self._burial.bury(delivery, event, cause, role)
         if not self._with.gate.is_open_for_events:
             return await self._hand_back(delivery, role, self._with.gate.breaker.reason)
-        return await self._attempt(delivery, event, role)
+        process = self._process if role.reaction.idempotency is UNSET else self._process_claimed
+        return await process(delivery, event, role)
 
-    async def _attempt(self, delivery: Delivery, event: Event, role: Role) -> Ending:
+    async def _process_claimed(self, delivery: Delivery, event: Event, role: Role) -> Ending:
         claim = await self._with.inbox.claim(delivery, event, role)
         if isinstance(claim, Busy):
             return await self._hand_back(delivery, role, "the service may have it in hand", claim.rest)
@@ -87,22 +90,22 @@ class Hop:
         finally:
             self._with.inbox.let_go(claim)
 
-    async def _process(self, delivery: Delivery, event: Event, role: Role, claim: Unclaimed) -> Ending:
+    async def _process(self, delivery: Delivery, event: Event, role: Role, claim: Unclaimed = UNCLAIMED) -> Ending:
         outcome = claim.answer or await self._post(delivery, event, role, claim)
         verdict = judge(outcome, role.delivery)
         if claim.answer is None:
             self._tell_gate(delivery, verdict, outcome)
-        found = conclude(outcome, verdict, event, role, rfc3339())
+        found = conclude(outcome, verdict, event, role, rfc3339)
         await claim.conclude(outcome if found.final and isinstance(outcome, Answer) else None)
         match found.action:
+            case Action.DONE:
+                return await self._complete(delivery, event, found.hops, verdict.status, role)
             case Action.HAND_BACK:
                 return await self._hand_back(delivery, role, verdict.error)
             case Action.RETRY:
                 return await self._retry(delivery, event, found.cause, role, verdict.retry_after)
             case Action.REJECT:
                 return await self._burial.bury(delivery, event, found.cause, role)
-            case Action.DONE:
-                return await self._complete(delivery, event, found.hops, verdict.status, role)
 
     async def _hopeless(self, delivery: Delivery, event: Event, role: Role) -> Cause | None:
         """Say why the service need not be asked (again)."""
@@ -154,8 +157,10 @@ class Hop:
     async def _store_replies(self, delivery: Delivery, event: Event, hops: list[Event], role: Role) -> None:
         """Store the next hops once: the stream knows a copy within its duplicate window, beyond it we look."""
         reach("before-replies")
+        if not hops:
+            return
         age = self._with.bus.clock.latest() - delivery.stored / 1e9
-        if hops and (delivery.number > 1 or delivery.lost) and age > role.configuration.duplicate_window / 2:
+        if (delivery.number > 1 or delivery.lost) and age > role.configuration.duplicate_window / 2:
             there = await self._with.history.replies(delivery, event, [hop.id for hop in hops], role)
             hops = [hop for hop in hops if hop.id not in there]
         look = partial(self._with.history.records, delivery, event, [hop.id for hop in hops], role)

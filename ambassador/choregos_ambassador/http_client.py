@@ -42,8 +42,9 @@ class HttpClient:
         `timeout` (seconds) covers all of it; of the answer's body no more than `limit` bytes are read.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        exchange = _Exchange(loop.create_future(), limit)
+        now = loop.time()
+        deadline = now + timeout
+        exchange = _Exchange(loop.create_future(), limit, now, len(head) + len(body))
         clock = loop.call_at(deadline, exchange.fail, Trouble.TIMEOUT, f"{timeout:g} s")
         cut: Answer | NoAnswer | None = None
         try:
@@ -124,9 +125,9 @@ class _Exchange(msgspec.Struct, eq=False):
 
     outcome: asyncio.Future[Answer | NoAnswer]
     limit: int
+    begun: float
+    size: int
     connection: "_Connection | None" = None
-    sent: float = 0.0
-    size: int = 0
     closed_under_our_feet: bool = False
 
     def finish(self, outcome: Answer | NoAnswer) -> None:
@@ -179,8 +180,6 @@ class _Connection(asyncio.Protocol):
         """Write a request."""
         self.exchange = exchange
         exchange.connection = self
-        exchange.sent = asyncio.get_running_loop().time()
-        exchange.size = len(head) + len(body)
         self._silent = True
         self.transport.write(head + body if body else head)
 
@@ -221,7 +220,7 @@ class _Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if self.kept and self._silent and not exchange.outcome.done():
             unread = self._refused or exc is not None
-            exchange.closed_under_our_feet = unread or asyncio.get_running_loop().time() - exchange.sent < RACE
+            exchange.closed_under_our_feet = unread or asyncio.get_running_loop().time() - exchange.begun < RACE
         if self._refused:
             exchange.fail(Trouble.UNREACHABLE, "the service closed the connection before the request came")
         else:

@@ -5,10 +5,8 @@
 
 from functools import partial
 
-from msgspec import UNSET
-
 from choregos_ambassador.bus import Bus
-from choregos_ambassador.claim import NO_BUCKET, Claim, Unclaimed
+from choregos_ambassador.claim import NO_BUCKET, UNCLAIMED, Claim, Unclaimed
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.fail_point import reach
 from choregos_ambassador.inbox_bucket import Bucket, Gone, Place
@@ -28,16 +26,14 @@ class Inbox:
 
     async def claim(self, delivery: Delivery, event: Event, role: Role) -> Unclaimed | Busy | Duplicate:
         """Claim an event for its reaction, or say why the service must not, or need not, be asked now; raises BusFault."""
-        if role.reaction.idempotency is UNSET:
-            return Unclaimed()
         claim = Claim(self._bucket, delivery, event, role, partial(self._did_without, role))
         if claim.place in self._in_hand:
             return self._told(role, Busy(OWN_REST))
         if self._bucket.away:
             self._did_without(role, NO_BUCKET)
-            return Unclaimed()
+            return UNCLAIMED
         self._in_hand.add(claim.place)
-        won: Unclaimed | Busy | Duplicate = Unclaimed()
+        won: Unclaimed | Busy | Duplicate = UNCLAIMED
         try:
             won = self._told(role, await claim.win())
         except Gone:

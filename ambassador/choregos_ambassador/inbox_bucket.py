@@ -15,6 +15,7 @@ from choregos_ambassador import message_get
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.inbox_entry import Entry
+from choregos_ambassador.jetstream_info import Error
 from choregos_ambassador.log import log
 from choregos_ambassador.outbox import PAUSE
 from choregos_ambassador.storing import BusFault, Record
@@ -61,13 +62,9 @@ class Found:
     age: float
 
 
-class _Error(msgspec.Struct):
-    err_code: int = 0
-
-
 class _Info(msgspec.Struct):
     ts: datetime | None = None
-    error: _Error | None = None
+    error: Error | None = None
 
 
 class Bucket:
@@ -96,11 +93,9 @@ class Bucket:
         """
         payload, until = msgspec.msgpack.encode(entry), time.monotonic() + patience
         while True:
-            headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
-            if self._knows_ttl:
-                headers[TTL] = f"{ttl}s"
+            headers = {TTL: f"{ttl}s"} if self._knows_ttl else {}
             try:
-                stored = await self._bus.publish(Record(place.subject, headers, payload))
+                stored = await self._bus.replace(Record(place.subject, headers, payload), revision)
             except BusFault as fault:
                 if fault.err_code == _NO_TTL and TTL in headers:
                     self._knows_ttl = False  # it lives as long as the bucket keeps anything, then

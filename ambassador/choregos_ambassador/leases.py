@@ -134,6 +134,7 @@ class Leases:
         if renewal := self._renewals.pop(message.subject, None):
             renewal.delivery.renewed = max(renewal.delivery.renewed, renewal.sent)
         else:
+            reach("confirmed")
             self._forget(message.subject)
 
     def _forget(self, reply: str) -> None:
@@ -155,8 +156,8 @@ class Leases:
         """After a pause of the process, read what has waited in the socket before anything counts as fresh."""
         try:
             await self._bus.client.flush(CONFIRM_WITHIN)
-        except (nats.errors.Error, OSError, TimeoutError):
-            return False
+        except (nats.errors.Error, OSError, TimeoutError, RuntimeError):
+            return False  # the last is uvloop's, of a connection whose end nobody has been told of yet
         return True
 
     async def _renew_all(self, now: float) -> None:

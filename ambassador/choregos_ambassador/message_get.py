@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from choregos_ambassador.bus import Bus
+from choregos_ambassador.jetstream_info import Error
 from choregos_ambassador.storing import BusFault
 from choregos_ambassador.timestamps import rfc3339
 
@@ -31,14 +32,9 @@ class Message(msgspec.Struct):
         return None
 
 
-class _Error(msgspec.Struct):
-    description: str = ""
-    err_code: int = 0
-
-
 class _Answer(msgspec.Struct):
     message: Message | None = None
-    error: _Error | None = None
+    error: Error | None = None
 
 
 async def last(bus: Bus, stream: str, subject: str) -> Message | None:
@@ -63,7 +59,5 @@ async def _get(bus: Bus, stream: str, query: dict[str, str | int]) -> Message | 
     answered = await bus.request(f"$JS.API.STREAM.MSG.GET.{stream}", msgspec.json.encode(query))
     answer = msgspec.json.decode(answered, type=_Answer)
     if answer.error is not None and answer.error.err_code != _NO_MESSAGE:
-        fault = BusFault(answer.error.description)
-        fault.err_code = answer.error.err_code
-        raise fault
+        raise BusFault(answer.error.description, err_code=answer.error.err_code)
     return answer.message

@@ -44,6 +44,13 @@ class _Transport(TcpTransport):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await super().wait_closed()  # type: ignore[no-untyped-call]
 
+    def writelines(self, payload: list[bytes]) -> None:
+        """To go when nats-py takes RuntimeError for what it is under uvloop: the word for a connection that has just ended."""
+        try:
+            super().writelines(payload)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from error
+
     def reset(self) -> None:
         """End the connection at once, and drop what was written and is not sent yet, in the kernel, too."""
         if self._bare_io_writer is None or self._bare_io_writer.transport.is_closing():
@@ -149,6 +156,17 @@ class PermanentClient(Client):
     @property
     def _nonce(self) -> str:
         return str(self._server_info.get("nonce", ""))
+
+    async def _process_pong(self) -> None:
+        """Drop the answer to a ping that nobody waits for any more. To go when nats-py does.
+
+        It raises on it, and with that reads nothing more, for the 15 s in which it finds the connection dead.
+        """
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+            return
+        await super()._process_pong()
 
     async def _process_err(self, err_msg: str) -> None:  # noqa: ARG002  it is in lower case, as no subject may be
         """Tell of an error, and no more. To go when nats-py closes for good only when told to, and keeps the case.

@@ -18,6 +18,7 @@ from nats.aio.subscription import Subscription
 
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery, parse
+from choregos_ambassador.jetstream_info import Error
 from choregos_ambassador.log import log
 from choregos_ambassador.storing import BusFault
 from choregos_ambassador.tasks import watched
@@ -48,12 +49,8 @@ PAUSE: Final = 1.0
 """Seconds after any other status, which is logged, since it is no routine."""
 
 
-class _Error(msgspec.Struct):
-    err_code: int = 0
-
-
 class _Answer(msgspec.Struct):
-    error: _Error | None = None
+    error: Error | None = None
 
 
 @dataclass(slots=True)

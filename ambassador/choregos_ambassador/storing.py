@@ -13,12 +13,15 @@ MAX_HEADERS: Final = 64 * 1024 - 1
 class BusFault(Exception):  # noqa: N818  named by what it means for the caller
     """The bus did not store it, or did not say so: away, full, too slow. It may be sent again as it is.
 
-    `stored`: of records that were sent one by one, those at the front that were stored before the fault.
+    `err_code`: JetStream's own number of what is wrong, if it said so.
     """
 
     stored: "Sequence[Stored]" = ()
-    err_code: int = 0
-    """JetStream's own number of what is wrong, if it said so."""
+    """Of records that were sent one by one, those at the front that were stored before the fault."""
+
+    def __init__(self, error: str, *, err_code: int = 0) -> None:
+        super().__init__(error)
+        self.err_code = err_code
 
 
 class Conflict(Exception):  # noqa: N818

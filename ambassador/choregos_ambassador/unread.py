@@ -18,7 +18,7 @@ from choregos_ambassador.message_get import Message, last
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.removals import Removals
 from choregos_ambassador.role import Role
-from choregos_ambassador.storing import BusFault, Record
+from choregos_ambassador.storing import BusFault, Conflict, Record
 from choregos_ambassador.timestamps import rfc3339
 from choregos_contract.ids import derive
 
@@ -126,7 +126,11 @@ class Unread:
 
     async def _note(self, look: Look, note: Message | None) -> bool:
         """Leave this look for the next; False if somebody else has done so."""
-        return await self._bus.replace(Record(self._subject, {}, msgspec.json.encode(look)), note.seq if note else 0)
+        try:
+            await self._bus.replace(Record(self._subject, {}, msgspec.json.encode(look)), note.seq if note else 0)
+        except Conflict:
+            return False
+        return True
 
     def _tell(self, lost: Loss, since: float | None = None) -> None:
         if lost.least:

@@ -208,7 +208,8 @@ async def test_a_busy_reaction_that_reads_everything_in_time_has_lost_nothing() 
 
 async def test_a_warning_comes_before_the_oldest_event_is_gone() -> None:
     async with scene(SUSPENDED, bus=short_lived("3s")) as shop:
-        writing = asyncio.create_task(keep_writing(shop))
+        over = asyncio.Event()
+        writing = asyncio.create_task(keep_writing(shop, over))
         try:
             await wait_for(lambda: oldest_went(shop.bus), "the first event is gone")
             async with shop.ambassador() as ambassador:
@@ -217,17 +218,17 @@ async def test_a_warning_comes_before_the_oldest_event_is_gone() -> None:
                 assert 0.8 <= await metric(ambassador.probes_url, RATIO) < 1.5
                 assert line["age_s"] > 2.3
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            over.set()
+            await writing
 
 
 async def oldest_went(bus: TestBus) -> bool:
     return bool((await bus.api(f"STREAM.INFO.{bus.names.event_stream}"))["state"]["first_seq"] > 1)
 
 
-async def keep_writing(shop: Scene) -> None:
+async def keep_writing(shop: Scene, over: asyncio.Event) -> None:
     index = 0
-    while True:
+    while not over.is_set():
         index += 1
         await shop.publish(1, prefix=f"w{index}-")
         await asyncio.sleep(0.05)

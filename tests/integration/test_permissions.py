@@ -222,6 +222,7 @@ async def test_the_publish_api_says_which_permission_is_missing(tmp_path: Path) 
 async def test_what_expired_unread_is_told_without_the_permission_to_count_it(tmp_path: Path) -> None:
     async with guarded(tmp_path, without("$JS.API.CONSUMER.CREATE.")) as on:
         await on.publish()
+        await on.settled("Placed", "Refused")
         await on.bus.until(is_measured, on)
         await on.bus.api(f"STREAM.PURGE.{EVENTS}")
         await on.until_told_of_expired("Waiting")
@@ -229,6 +230,23 @@ async def test_what_expired_unread_is_told_without_the_permission_to_count_it(tm
         assert {subject.rpartition("~")[0] for _, subject in on.missing()} == {
             f"$JS.API.CONSUMER.CREATE.{EVENTS}.{on.bus.names.durable(SERVICE, 'Waiting')}"
         }
+
+
+async def test_after_an_upgrade_the_permissions_of_before_cost_nothing_but_certainty_about_what_expired(
+    tmp_path: Path,
+) -> None:
+    """What they lack is told once for each subject, and all else goes on."""
+    advisories, counts = "$JS.EVENT.ADVISORY.", ("$JS.API.CONSUMER.CREATE.", "$JS.API.CONSUMER.DELETE.")
+    async with guarded(tmp_path, without(advisories, *counts)) as on:
+        await on.publish()
+        await on.settled("Placed", "Refused")
+        assert await on.types() == STORED
+        assert [letter.headers["ce-id"] for letter in await on.bus.dead_letters()] == ["r1"]
+        await on.bus.until(is_measured, on)
+        assert sorted(action for action, _ in on.missing()) == ["subscribe"] * 3
+        assert len({subject for _, subject in on.missing() if subject.startswith(advisories)}) == 3
+        await on.bus.api(f"STREAM.PURGE.{EVENTS}")
+        await on.until_told_of_expired("Waiting")
 
 
 async def test_a_permission_that_is_missing_for_every_event_does_not_flood_the_log(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What follows from an attempt is known before anything of it is done, and only what is final may be remembered."""
 
+from functools import partial
+
 import pytest
 
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
@@ -34,7 +36,7 @@ EVENT = (("ce-specversion", "1.0"), ("ce-id", "7"), ("ce-source", "/s"), ("ce-ty
 def test_what_follows_from_an_attempt(
     outcome: Answer | NoAnswer, action: Action, reason: str | None, hops: list[str], final: bool
 ) -> None:
-    found = conclude(outcome, judge(outcome, REACTION.delivery), PLACED, ROLE, "2026-01-01T00:00:00.000Z")
+    found = conclude(outcome, judge(outcome, REACTION.delivery), PLACED, ROLE, lambda: "2026-01-01T00:00:00.000Z")
     assert (found.action, [hop.type for hop in found.hops], found.final) == (action, hops, final)
     assert reason is None or found.cause.reason == reason
 
@@ -42,7 +44,7 @@ def test_what_follows_from_an_attempt(
 def test_the_same_answer_comes_to_the_same_replies_however_late() -> None:
     answer = Answer(200, JSON, b'{"a": 1}')
     now, later = (
-        conclude(answer, judge(answer, REACTION.delivery), PLACED, ROLE, f"2026-01-0{day}T00:00:00.000Z")
+        conclude(answer, judge(answer, REACTION.delivery), PLACED, ROLE, partial(str, f"2026-01-0{day}T00:00:00.000Z"))
         for day in (1, 9)
     )
     assert [(hop.id, hop.data) for hop in now.hops] == [(hop.id, hop.data) for hop in later.hops]
