@@ -30,8 +30,10 @@ def _interrupted_by(*signals: signal.Signals) -> asyncio.Event:
     assert task
 
     def interrupt() -> None:
-        interrupted.set()
-        task.cancel()
+        # `make` passes on what the whole group has got already: the second must not cut the clearing up short.
+        if not interrupted.is_set():
+            interrupted.set()
+            task.cancel()
 
     for number in signals:
         asyncio.get_running_loop().add_signal_handler(number, interrupt)

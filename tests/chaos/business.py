@@ -20,7 +20,7 @@ from aiohttp import web
 
 from chaos import mode
 from chaos.choreography import CHOREOGRAPHY, ROLE_OF_PATH
-from chaos.ledger import Begun, Died, Effect, Ended
+from chaos.ledger import Begun, Died, Effect, Ended, HungUp
 from chaos.mode import Mode
 from chaos.records import Records
 from choregos_contract.cloudevents_json import BATCH_TYPE
@@ -62,10 +62,15 @@ class Business:
         return web.Response(status=204)
 
     async def _react(self, request: web.Request) -> web.StreamResponse:
-        event, body = request.headers["ce-id"], await request.read()
-        if await _has_hung_up(request):
+        event, reaction = request.headers["ce-id"], ROLE_OF_PATH[request.path]
+        try:
+            body, hung_up = await request.read(), await _has_hung_up(request)
+        except asyncio.CancelledError:
+            self._records.put(HungUp(event, reaction, time.monotonic()))
+            raise
+        if hung_up:
+            await self._records.write(HungUp(event, reaction, time.monotonic()))
             return web.Response(status=499)
-        reaction = ROLE_OF_PATH[request.path]
         key, attempt = request.headers.get("Idempotency-Key", ""), request.headers.get("Choregos-Attempt", "0")
         call = f"{self.process}-{next(self._numbers)}"
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.choreography import SERVICES
-from chaos.ledger import Accepted, Begun, Died, Effect, Ended, GivenUp, Record, Struck, read
+from chaos.ledger import Accepted, Begun, Died, Effect, Ended, GivenUp, HungUp, Record, Struck, read
 from chaos.records import read_effects
 from chaos.streams import Streams
 
@@ -41,6 +41,7 @@ class Evidence:
     streams: Streams
     given_up: tuple[GivenUp, ...] = ()
     struck: tuple[Struck, ...] = ()
+    hung_up: tuple[HungUp, ...] = ()
 
 
 def gather(directory: Path, streams: Streams) -> Evidence:
@@ -56,6 +57,7 @@ def gather(directory: Path, streams: Streams) -> Evidence:
         streams=streams,
         given_up=tuple(each for each in found[GivenUp] if isinstance(each, GivenUp)),
         struck=tuple(each for each in found[Struck] if isinstance(each, Struck)),
+        hung_up=tuple(each for each in found[HungUp] if isinstance(each, HungUp)),
     )
 
 

@@ -8,6 +8,7 @@ from statistics import median
 
 from chaos.choreography import ENTRY, OUTCOMES, ROLES
 from chaos.evidence import Evidence
+from chaos.judge import late
 from chaos.ledger import Struck
 from chaos.streams import StoredEvent, Streams
 
@@ -44,6 +45,15 @@ def redelivered(streams: Streams) -> int:
 def letters(streams: Streams) -> dict[str, int]:
     """Count dead letters by reason; any but `rejected` is the work of a fault."""
     return dict(Counter(each.reason for each in streams.letters))
+
+
+def excused(evidence: Evidence) -> dict[str, int]:
+    """Count what the judge lets pass: what looks like two calls at once to the service, and not to any ambassador.
+
+    `late`: the earlier call was at its time-out, or had been given up, when the later one began. `hung-up`: a request
+    was found in the socket when its caller had gone, and left alone.
+    """
+    return {"late": len(list(late(evidence.calls))), "hung-up": len(evidence.hung_up)}
 
 
 def recoveries(struck: Sequence[Struck], stored: Sequence[StoredEvent]) -> dict[str, Recovery]:

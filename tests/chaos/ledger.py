@@ -46,6 +46,14 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     replies: tuple[str, ...] = ()
 
 
+class HungUp(msgspec.Struct, frozen=True, tag="hung-up"):
+    """A request whose caller had gone when the service came to it, which did nothing with it: no call."""
+
+    event: str
+    reaction: str
+    at: float
+
+
 class Died(msgspec.Struct, frozen=True, tag="died"):
     """A run of a service is about to end, or has ended: so have all its calls."""
 
@@ -80,7 +88,7 @@ class Struck(msgspec.Struct, frozen=True, tag="struck"):
     error: str = ""
 
 
-Record = Union[Begun, Ended, Died, Accepted, GivenUp, Struck]  # noqa: UP007  msgspec takes it as a type argument, too
+Record = Union[Begun, Ended, HungUp, Died, Accepted, GivenUp, Struck]  # noqa: UP007  msgspec takes it as a type argument, too
 
 _decoder: Final = msgspec.json.Decoder(Record)
 _encode: Final = msgspec.json.Encoder().encode
@@ -97,7 +105,9 @@ class Ledger:
 
     def write(self, records: Iterable[Record]) -> None:
         """Append, and return once it is on the disk."""
-        os.write(self._file, b"".join(_encode(record) + b"\n" for record in records))
+        lines = b"".join(_encode(record) + b"\n" for record in records)
+        if (written := os.write(self._file, lines)) < len(lines):
+            raise OSError(f"the disk took {written} of {len(lines)} bytes")
         os.fdatasync(self._file)
 
     def close(self) -> None:
@@ -106,10 +116,15 @@ class Ledger:
 
 
 def read(paths: Iterable[Path]) -> Iterator[Record]:
-    """Yield the records of these files. Half a line was never told to anybody, and is left out."""
+    """Yield the records of these files; raises msgspec.ValidationError if one is no record.
+
+    Half a line was never told to anybody, and is left out.
+    """
     for path in paths:
         for line in path.read_bytes().splitlines():
             try:
                 yield _decoder.decode(line)
-            except msgspec.DecodeError:
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:  # it is no JSON
                 continue

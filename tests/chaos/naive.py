@@ -1,8 +1,10 @@
 """The naive loop, as a process in an ambassador's place: `python -m chaos.naive naive`, with its environment.
 
-It is what most people write with nats-py and aiohttp: fetch a batch, POST each event, publish what was answered, and
-acknowledge after a 2xx; hand it back after anything else, for a second later. As `hasty` it acknowledges as soon as it
-has the 2xx. Its publish endpoint stores and answers.
+It is what a good engineer writes in an hour with nats-py and aiohttp: fetch a batch, POST each event with its id as the
+`Idempotency-Key`, publish what was answered under a new id (as the CloudEvents SDK does), and acknowledge after that. What
+is refused (4xx), or not taken in twenty deliveries, gets its failure event and a dead letter; whatever else goes wrong, it
+comes again a second later. As `hasty` it acknowledges as soon as it has the 2xx. Its publish endpoint stores and answers,
+and has the stream drop what a customer sends twice.
 """
 
 import asyncio
@@ -27,6 +29,9 @@ from choregos_contract.ids import derive
 
 BATCH: Final = 16
 RETRY_AFTER: Final = 1.0
+PAUSE: Final = 0.1
+MOST: Final = 20
+"""Deliveries, then a dead letter."""
 
 
 class Loop:
@@ -54,36 +59,64 @@ class Loop:
         while True:
             try:
                 messages = await subscription.fetch(BATCH, timeout=5)
-            except nats.errors.Error:
+            except Exception as error:  # noqa: BLE001  nats-py raises more than its own errors where NATS is away
+                if not isinstance(error, nats.errors.TimeoutError):
+                    _log("fetch failed", error=repr(error))
+                    await asyncio.sleep(PAUSE)
                 continue
             await asyncio.gather(*(self._carry(message, reaction) for message in messages))
 
     async def _carry(self, message: Msg, reaction: Reaction) -> None:
         try:
-            if not await self._post(message, reaction):
-                await message.nak(delay=RETRY_AFTER)
+            if refused := await self._post(message, reaction):
+                await self._bury(message, reaction, refused)
             elif not self._hasty:
                 await message.ack()
-        except (aiohttp.ClientError, nats.errors.Error, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the event comes again
             _log("failed", error=repr(error))
+            with suppress(nats.errors.Error, OSError):
+                await message.nak(delay=RETRY_AFTER)
 
-    async def _post(self, message: Msg, reaction: Reaction) -> bool:
-        """Post an event, and publish what was answered; returns whether it is done."""
+    async def _post(self, message: Msg, reaction: Reaction) -> str:
+        """Post an event, and publish what was answered; returns why it is given up, or nothing."""
         headers = {name: value for name, value in (message.headers or {}).items() if name.startswith("ce-")}
+        headers["Idempotency-Key"] = headers["ce-id"]
         url = f"http://127.0.0.1:{reaction.port}{reaction.path}"
         timeout = aiohttp.ClientTimeout(total=reaction.delivery.timeout)
         async with self._session.post(url, data=message.data, headers=headers, timeout=timeout) as answer:
             body = await answer.read()
-            if not 200 <= answer.status < 300:
-                return False
+        if 400 <= answer.status < 500:
+            return "rejected"
+        if not 200 <= answer.status < 300:
+            if message.metadata.num_delivered >= MOST:
+                return "exhausted"
+            raise ValueError(f"HTTP {answer.status}")
+        replies = json.loads(body) if body else []  # before anything is acknowledged, or published
         if self._hasty:
             await message.ack()
         if reaction.on_success:
             await self._publish(reaction.on_success, body, headers)
-        elif body:
-            for each in json.loads(body):
+        else:
+            for each in replies:
                 await self._publish(each["type"], json.dumps(each["data"]).encode(), headers)
-        return True
+        return ""
+
+    async def _bury(self, message: Msg, reaction: Reaction, reason: str) -> None:
+        headers, service = dict(message.headers or {}), self._configuration.service
+        if reaction.on_failure:
+            await self._publish(reaction.on_failure, message.data, headers)
+        letter = {
+            **{name: value for name, value in headers.items() if name.startswith("ce-")},
+            "Choregos-Original-Sequence": str(message.metadata.sequence.stream),
+            "Choregos-Service": service,
+            "Choregos-Event": reaction.event,
+            "Choregos-Reason": reason,
+            "Choregos-Failure-Emitted": "true" if reaction.on_failure else "false",
+        }
+        shard = self._names.shard(headers["ce-correlationid"])
+        subject = self._names.dead_letter_subject(service, reaction.event, shard)
+        await self._stream.publish(subject, message.data, headers=letter)
+        await message.term()
 
     async def _publish(self, event_type: str, data: bytes, cause: Mapping[str, str]) -> None:
         await self._store(event_type, data, str(uuid4()), cause["ce-correlationid"], cause["ce-id"])

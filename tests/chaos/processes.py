@@ -98,7 +98,12 @@ class BusinessProcess(_Kept):
         super().__init__(command, {**os.environ, "PYTHONPATH": _TESTS})
         self.log = directory / f"{replica}.business.log"
         self._mode = directory / f"{replica}.mode"
+        self._ledger = directory / f"{replica}.ledger"
         self._deaths = deaths
+
+    def calls(self) -> int:
+        """Count the calls that its ledger knows, of all its runs."""
+        return self._ledger.read_bytes().count(b'"type":"begun"') if self._ledger.exists() else 0
 
     def misbehave(self, how: Mode) -> None:
         """Have it treat every call so from now on."""

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -35,6 +36,8 @@ class Report:
     judgement: Judgement
     settled: bool
     directory: Path
+    troubles: tuple[str, ...] = ()
+    """What went wrong with the round itself, beside its faults: no judgement holds then."""
 
     @property
     def struck(self) -> list[Struck]:
@@ -48,8 +51,8 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost, doubled or stuck, and the harness itself did what it should."""
-        return self.judgement.good and not self.errors
+        """Whether nothing was lost, doubled or stuck, all came to rest, and the harness itself did what it should."""
+        return self.judgement.good and self.settled and not self.errors and not self.troubles
 
     def line(self) -> str:
         """The one line of JSON that a round ends with."""
@@ -68,9 +71,13 @@ class Report:
             "accepted": len(self.evidence.accepted),
             "given_up": len(self.evidence.given_up),
             "missed": len(self.evidence.struck) - faults,
-            "errors": len(self.errors),
+            "errors": len(self.errors) + len(self.troubles),
+            "excused": figures.excused(self.evidence),
             "dead_letters": figures.letters(found),
             "settled": self.settled,
+            "findings": dict(
+                Counter(f"{each.wrong}: {each.sentence}" for each in self.judgement.findings).most_common(12)
+            ),
             "recovery": figures.recoveries(self.struck, found.events),
         }
         return msgspec.json.encode(values).decode()
@@ -92,6 +99,8 @@ async def play(options: Options, interrupted: asyncio.Event) -> Report:
         say(line)
     for each in report.errors:
         say(f"the harness failed: {each.kind} of {each.target}: {each.error}")
+    for trouble in report.troubles:
+        say(f"the round went wrong: {trouble}")
     if report.good:
         shutil.rmtree(directory)
     else:
@@ -101,24 +110,29 @@ async def play(options: Options, interrupted: asyncio.Event) -> Report:
 
 async def _played(options: Options, directory: Path) -> Report:
     async with theatre(directory, options.nats, options.runner) as set_up:
-        await perform(set_up, options)
+        accepted = await perform(set_up, options)
         settled = await rest(set_up, options.patience)
         found = await streams.read(set_up.bus)
+        troubles = [f"{ended} ended by itself" for each in set_up.replicas if (ended := each.ended())]
     evidence = gather(directory, found)
-    return Report(options, evidence, judge(evidence), settled, directory)
+    if (known := len(evidence.accepted)) != accepted:
+        troubles.append(f"{accepted} orders were accepted, and the ledger knows {known}")
+    return Report(options, evidence, judge(evidence), settled, directory, tuple(troubles))
 
 
-async def perform(set_up: Theatre, options: Options) -> None:
-    """Have customers order and faults strike; returns when all that is undone."""
+async def perform(set_up: Theatre, options: Options) -> int:
+    """Have customers order and faults strike; returns how many orders were accepted, when all harm is undone."""
     faults = chosen(options.faults, of_cluster=options.nats is Kind.CLUSTER)
     cards = {fault.kind: _card(fault, set_up) for fault in faults}
     strikes = plan(options.seed, options.duration, options.every, cards)
     say(f"{len(strikes)} faults in {options.duration:g} s")
+    customers = Customers(set_up, options.rate, Random(options.seed))
     async with asyncio.TaskGroup() as group:
-        group.create_task(Customers(set_up, options.rate, Random(options.seed)).shop(options.duration))
+        group.create_task(customers.shop(options.duration))
         begun = time.monotonic()
         for strike in strikes:
             group.create_task(_strike(strike, set_up, begun))
+    return customers.accepted
 
 
 def _card(fault: Fault, set_up: Theatre) -> Card:

@@ -18,7 +18,7 @@ _QUIET: Final = 10.0
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event in the stream; `wall` is when the stream took it, Unix time."""
+    """An event in the stream; `wall` is when the stream took it, Unix time; `data` its body, JSON in one spelling."""
 
     sequence: int
     id: str
@@ -27,6 +27,7 @@ class StoredEvent:
     correlation: str
     causation: str
     wall: float
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Letter:
     correlation: str
     failure_emitted: bool
     wall: float
+    data: str = ""
 
     @property
     def reaction(self) -> str:
@@ -102,13 +104,13 @@ async def read(bus: TestBus) -> Streams:
 
 
 async def _messages(bus: TestBus, stream: str) -> list[Msg]:
-    """Fetch every message by direct get, in batches (ADR-31); raises AssertionError if one is missing."""
-    last = (await bus.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+    """Fetch every message by direct get, in batches (ADR-31); raises AssertionError if there are fewer than it says."""
+    there = (await bus.api(f"STREAM.INFO.{stream}"))["state"]["messages"]
     found: list[Msg] = []
-    while (seen := int(_headers(found[-1])["Nats-Sequence"]) if found else 0) < last:
-        before = len(found)
+    while len(found) < there:
+        seen, before = int(_headers(found[-1])["Nats-Sequence"]) if found else 0, len(found)
         found += await _batch(bus, stream, seen + 1)
-        assert len(found) > before, f"{stream} ends after {seen}, but its last message is {last}"
+        assert len(found) > before, f"{stream} ends with {seen}, after {before} of {there} messages"
     return found
 
 
@@ -135,6 +137,13 @@ def _wall(headers: dict[str, str]) -> float:
     return datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp()
 
 
+def _data(message: Msg) -> str:
+    try:
+        return json.dumps(json.loads(message.data), sort_keys=True)
+    except ValueError:
+        return repr(message.data)
+
+
 def _event(message: Msg) -> StoredEvent:
     headers = _headers(message)
     return StoredEvent(
@@ -145,6 +154,7 @@ def _event(message: Msg) -> StoredEvent:
         headers["ce-correlationid"],
         headers.get("ce-causationid", ""),
         _wall(headers),
+        _data(message),
     )
 
 
@@ -159,4 +169,5 @@ def _letter(message: Msg) -> Letter:
         headers.get("ce-correlationid", ""),
         headers["Choregos-Failure-Emitted"] == "true",
         _wall(headers),
+        _data(message),
     )

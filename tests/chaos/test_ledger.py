@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from chaos.ledger import Begun, Died, Effect, Ended, Ledger, Record, read
 from chaos.records import Records, read_effects
 
@@ -41,6 +44,21 @@ def test_half_a_line_of_a_killed_writer_spoils_no_other(tmp_path: Path) -> None:
     ledger.write([Died("whole", 1.0)])
     ledger.close()
     assert list(read([path])) == [Died("whole", 1.0)]
+
+
+def test_a_whole_line_that_is_no_record_is_not_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.ledger"
+    path.write_bytes(b'{"type":"died","process":"one"}\n')
+    with pytest.raises(msgspec.ValidationError, match="at"):
+        list(read([path]))
+
+
+def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    ledger = Ledger(tmp_path / "full")
+    with pytest.raises(OSError, match="No space left"):
+        ledger.write([Died("p", 1.0)])
+    ledger.close()
 
 
 def test_what_a_killed_writer_told_is_in_its_ledger(tmp_path: Path) -> None:

@@ -125,6 +125,25 @@ async def plant_stuck(played: Theatre) -> str:
     return "nobody-takes-me"
 
 
+async def plant_durable_made_anew(played: Theatre) -> str:
+    """Have a durable deleted, and made again from now on: it will never bring what it has not brought yet."""
+    stream, durable = played.bus.names.event_stream, played.bus.names.durable("stock", "OrderPlaced")
+    config = (await played.bus.durable("stock", "OrderPlaced"))["config"]
+    assert "error" not in await played.bus.api(f"CONSUMER.DELETE.{stream}.{durable}")
+    for name in ("opt_start_time", "opt_start_seq"):
+        config.pop(name, None)
+    anew = {"stream_name": stream, "config": config | {"deliver_policy": "new"}}
+    assert "error" not in await played.bus.api(f"CONSUMER.DURABLE.CREATE.{stream}.{durable}", anew)
+    return "nobody-takes-me"
+
+
+async def plant_purge(played: Theatre) -> str:
+    """Have the stream forget all that customers were promised."""
+    *_, order, _ = [each for each in (await streams.read(played.bus)).events if each.type == "OrderPlaced"]
+    assert "error" not in await played.bus.api(f"STREAM.PURGE.{played.bus.names.event_stream}")
+    return order.id
+
+
 @pytest.mark.timeout(300)
 async def test_what_is_planted_in_real_streams_is_found(tmp_path: Path) -> None:
     planted: dict[Callable[[Theatre], Awaitable[str]], Wrong] = {
@@ -133,6 +152,8 @@ async def test_what_is_planted_in_real_streams_is_found(tmp_path: Path) -> None:
         plant_reply_twice: Wrong.DOUBLED,
         plant_letter_twice: Wrong.DOUBLED,
         plant_stuck: Wrong.STUCK,
+        plant_durable_made_anew: Wrong.LOST,
+        plant_purge: Wrong.LOST,
     }
     async with theatre(tmp_path, Kind.SINGLE, Runner.CHOREGOS) as played:
         await Customers(played, 20, Random(1)).shop(3)

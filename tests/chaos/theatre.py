@@ -85,6 +85,11 @@ class Replica:
     clock: SteppedClock | None
     """The wall clock of the ambassador; none where there is no C compiler."""
 
+    def ended(self) -> str:
+        """Name the process of it that runs no more, though no fault has it in hand; nothing if both run."""
+        of = {"ambassador": self.ambassador, "business": self.business}
+        return ", ".join(f"{part} of {self.name}" for part, process in of.items() if process.has_ended)
+
 
 @dataclass
 class Theatre:
@@ -102,8 +107,13 @@ class Theatre:
 
     @asynccontextmanager
     async def alone(self, part: object) -> AsyncIterator[None]:
-        """Hold a part (a replica, the string `nats`), so that no other fault strikes it meanwhile; waits for it."""
+        """Hold a part (a replica, the string `nats`), so that no other fault strikes it meanwhile; waits for it.
+
+        What has ended although no fault ended it is an error: the harness hides no crash by starting it again.
+        """
         async with self._locks[part]:
+            if isinstance(part, Replica) and (ended := part.ended()):
+                raise AssertionError(f"{ended} ended by itself")
             yield
 
     @asynccontextmanager

@@ -75,10 +75,11 @@ class Watch:
     slowest: float = 0.0
     descriptors: int = 0
     grown: int = 0
+    over: bool = False
 
     async def go_on(self) -> None:
         """Publish, probe, and have an event go through the reaction, again and again, on new connections each time."""
-        while True:
+        while not self.over:
             began = time.monotonic()
             await self._publish()
             self.probed.append(await get(f"{self.stage.ambassador.probes_url}/livez"))
@@ -117,6 +118,8 @@ async def watched(stage: Stage) -> AsyncIterator[Watch]:
         enough = watch.rounds + 3
         await wait_for(lambda: watch.rounds >= enough or going_on.done(), "others are served", PATIENCE)
     finally:
+        # A cancellation that comes together with an answer of NATS is lost in the `asyncio.wait_for` of Python 3.11.
+        watch.over = True
         going_on.cancel()
         await asyncio.wait((going_on,))
     if not going_on.cancelled():

@@ -16,7 +16,6 @@ from support.ambassador import Ambassador
 from support.bus import TestBus, connected, wired
 from support.choreographies import choreography
 from support.nats import NatsServer
-from support.ports import free_port
 from support.service import Service, always
 
 NATS, WIRING, CONFIGURATION, SERVICE, AMBASSADOR = "nats-server", "wiring", "configuration", "service", "ambassador"
@@ -148,9 +147,8 @@ class Play:
 async def stage() -> AsyncIterator[Stage]:
     server = await asyncio.to_thread(NatsServer)
     await asyncio.to_thread(server.stop)
-    server.port = free_port()  # which nobody takes while the server is away
     with server:
-        async with Service(port=free_port()) as service, aiohttp.ClientSession() as session:
+        async with Service() as service, aiohttp.ClientSession() as session:
             service.handler = always(200, b"{}", content_type="application/json")
             yield Stage(server, service, session)
 

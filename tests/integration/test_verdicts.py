@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from choregos_contract.ids import event_record, reply_id, reply_record
+from support.ports import free_port
 from support.service import Call, Handler, Service, always
 from support.stage import SERVICE, Outcome, Stage, staged
 
@@ -66,12 +66,6 @@ async def raw_service(answer: bytes) -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

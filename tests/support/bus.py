@@ -92,7 +92,7 @@ class TestBus:
 
     async def until_settled(self, service: str, event_type: str, patience: float = 60.0) -> None:
         """Wait until the reaction has nothing to come and nothing in hand."""
-        await self.until(self._is_settled, service, event_type, patience=patience)
+        await self.until(self.is_idle, self.names.durable(service, event_type), patience=patience)
 
     async def until(self, condition: Callable[..., Any], *arguments: Any, patience: float = 60.0) -> None:
         """Ask until a condition holds."""
@@ -101,9 +101,21 @@ class TestBus:
             assert asyncio.get_running_loop().time() < deadline, f"not within {patience} s: {arguments}"
             await asyncio.sleep(0.02)
 
-    async def _is_settled(self, service: str, event_type: str) -> bool:
-        info = await self.durable(service, event_type)
-        return bool(info["num_pending"] == 0 and info["num_ack_pending"] == 0)
+    async def is_idle(self, durable: str) -> bool:
+        """Whether all that is stored for a durable was delivered, and is settled.
+
+        JetStream counts a message as pending only a moment after it has confirmed it to the publisher.
+        """
+        info = await self.api(f"CONSUMER.INFO.{self.names.event_stream}.{durable}")
+        if info["num_pending"] or info["num_ack_pending"]:
+            return False
+        filters = info["config"].get("filter_subjects") or [info["config"]["filter_subject"]]
+        return all([await self._last(each) <= info["delivered"]["stream_seq"] for each in filters])
+
+    async def _last(self, filter_: str) -> int:
+        """The sequence of the last event with such a subject; 0 if there is none."""
+        answer = await self.api(f"STREAM.MSG.GET.{self.names.event_stream}", {"last_by_subj": filter_})
+        return int(answer["message"]["seq"]) if "message" in answer else 0
 
     async def events(self, event_type: str | None = None, *, after: int = 0) -> list[Stored]:
         """Every event on the bus, or those of one type, or those stored after a sequence."""

@@ -9,6 +9,7 @@ from typing import cast
 
 from support.waiting import wait_for
 
+HERE = "127.0.0.1"
 AT_ONCE = 200
 """Connections that are being made at the same time."""
 SPARE = 500
@@ -50,7 +51,7 @@ class Flood:
     port: int
     piece: bytes = b""
     reading: bool = True
-    host: str = "127.0.0.1"
+    host: str = HERE
     """Where it comes from; on Linux every address of 127.0.0.0/8 is of this machine."""
     drops: list[Drop] = field(default_factory=list)
     refused: int = 0
@@ -62,9 +63,11 @@ class Flood:
 
     async def _pour(self, left: Iterable[int]) -> None:
         loop = asyncio.get_running_loop()
+        # A port that is asked for by name is nobody else's: of those there are too few for several floods at a time.
+        source = None if self.host == HERE else (self.host, 0)
         for _ in left:
             try:
-                come = loop.create_connection(lambda: Drop(self), "127.0.0.1", self.port, local_addr=(self.host, 0))
+                come = loop.create_connection(lambda: Drop(self), HERE, self.port, local_addr=source)
                 drop = (await come)[1]
             except OSError:
                 self.refused += 1
@@ -94,9 +97,7 @@ class Flood:
 
 
 @asynccontextmanager
-async def flood(
-    port: int, piece: bytes = b"", *, reading: bool = True, host: str = "127.0.0.1"
-) -> AsyncIterator[Flood]:
+async def flood(port: int, piece: bytes = b"", *, reading: bool = True, host: str = HERE) -> AsyncIterator[Flood]:
     """A flood that ends with its block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,6 +1,5 @@
 """A real nats-server with JetStream, on a free port of the loopback, for one test or many."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+
+from support.ports import free_port
 
 
 def binary() -> str:
@@ -35,8 +35,9 @@ class NatsServer:
         self._jetstream = jetstream
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(config)
-        self.port = -1
-        self.start()
+        self.port = free_port()
+        while not self._comes_up():
+            self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -53,15 +54,7 @@ class NatsServer:
 
     def start(self) -> None:
         """Start, and return once clients can connect; raises AssertionError with the server's log otherwise."""
-        assert self._process is None, "the server is running already"
-        for stale in self._root.glob("*.ports"):
-            stale.unlink()
-        options = ["-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self._root / "store")]
-        options += ["-js"] if self._jetstream else []
-        options += ["-c", str(self._root / "server.conf"), "--ports_file_dir", str(self._root)]
-        with (self._root / "server.log").open("ab") as log:
-            self._process = subprocess.Popen([binary(), *options], stdout=log, stderr=log)
-        self.port = self._announced_port()
+        assert self._comes_up(), f"somebody has taken port {self.port} of a nats-server that was away"
 
     def stop(self) -> None:
         """End the server as an administrator would; its store stays."""
@@ -104,17 +97,37 @@ class NatsServer:
     ) -> None:
         self.close()
 
-    def _announced_port(self) -> int:
-        deadline = time.monotonic() + self._patience
-        while time.monotonic() < deadline and self._process and self._process.poll() is None:
-            for file in self._root.glob("*.ports"):
-                # The server creates the file, then fills it.
-                if (text := file.read_text()).endswith("}"):
-                    return urlsplit(json.loads(text)["nats"][0]).port or -1
-            time.sleep(0.005)
+    def _comes_up(self) -> bool:
+        """Start, and return once clients can connect; False if somebody else has the port."""
+        assert self._process is None, "the server is running already"
+        self._launch()
+        if self._is_announced():
+            return True
         log = self.log
+        self.kill()
+        if f"Error listening on port: 127.0.0.1:{self.port}," in log:
+            return False
         self.close()
         raise AssertionError(f"nats-server did not come up:\n{log}")
+
+    def _launch(self) -> None:
+        for stale in self._root.glob("*.ports"):
+            stale.unlink()
+        options = ["-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self._root / "store")]
+        options += ["-js"] if self._jetstream else []
+        options += ["-c", str(self._root / "server.conf"), "--ports_file_dir", str(self._root)]
+        with (self._root / "server.log").open("ab") as log:
+            self._process = subprocess.Popen([binary(), *options], stdout=log, stderr=log)
+
+    def _is_announced(self) -> bool:
+        """Wait until the server says where it listens; False if it has ended, or does not within its time."""
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline and self._process and self._process.poll() is None:
+            # The server creates the file, then fills it.
+            if any(file.read_text().endswith("}") for file in self._root.glob("*.ports")):
+                return True
+            time.sleep(0.005)
+        return False
 
     def _end(self, *, politely: bool) -> None:
         process, self._process = self._process, None

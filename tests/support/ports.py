@@ -11,10 +11,14 @@ even a client that tries to connect to it."""
 
 def free_port() -> int:
     """A port of the loopback that nobody listens on now."""
+    with listening() as found:
+        return int(found.getsockname()[1])
+
+
+def listening() -> socket.socket:
+    """A socket that listens on such a port."""
     while True:
-        port = random.choice(NOT_HANDED_OUT)
         try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
+            return socket.create_server(("127.0.0.1", random.choice(NOT_HANDED_OUT)))
         except OSError:
             continue

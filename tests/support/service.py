@@ -1,12 +1,15 @@
 """A business service whose answers a test decides."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
+
+from support.ports import listening
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Service:
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        socket_ = socket.create_server(("127.0.0.1", self.port)) if self.port else listening()
+        self.port = socket_.getsockname()[1]
+        await web.SockSite(self._runner, socket_).start()
 
     async def stop(self) -> None:
         """Listen no more."""

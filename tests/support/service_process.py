@@ -5,7 +5,6 @@ It answers every POST with an empty JSON object. With `die-after-answering` it d
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from support.logging_process import LoggingProcess
+from support.ports import free_port
 
 DIE: Final = "die-after-answering"
 _TESTS: Final = str(Path(__file__).parents[1])
@@ -22,8 +22,7 @@ class ServiceProcess(LoggingProcess):
     """One such process, on the same port each time it is started."""
 
     def __init__(self, *habits: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = found.getsockname()[1]
+        self.port = free_port()
         command = (sys.executable, "-m", "support.service_process", str(self.port), *habits)
         super().__init__(command, {**os.environ, "PYTHONPATH": _TESTS})
 

@@ -27,13 +27,13 @@ async def settled(bus: TestBus, choreography: Choreography, accepted: Collection
         for reaction in service.reactions
     ]
 
-    async def idle() -> bool:
+    async def all_idle() -> bool:
         before = await _last(bus)
-        backlog = [await _before(bus, durable) for durable in durables]
-        return not any(backlog) and before == await _last(bus)
+        idle = [await bus.is_idle(durable) for durable in durables]
+        return all(idle) and before == await _last(bus)
 
     started = time.monotonic()
-    await wait_for(idle, "no reaction has anything before it", SETTLING)
+    await wait_for(all_idle, "no reaction has anything before it", SETTLING)
     _log.info("idle after %d s", time.monotonic() - started)
     found = await _transactions(bus, choreography)
     judge(found, frozenset(accepted))
@@ -69,8 +69,3 @@ def _told(what: str, which: Iterable[str], of: int) -> str:
 
 async def _last(bus: TestBus) -> int:
     return int((await bus.api(f"STREAM.INFO.{bus.names.event_stream}"))["state"]["last_seq"])
-
-
-async def _before(bus: TestBus, durable: str) -> int:
-    info = await bus.api(f"CONSUMER.INFO.{bus.names.event_stream}.{durable}")
-    return int(info["num_pending"] + info["num_ack_pending"])

@@ -21,7 +21,9 @@ def functions_of(file: Path) -> set[str]:
     return {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_there_are_promises() -> None:
+def test_there_are_promises_in_order() -> None:
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", PROMISED, re.MULTILINE)]
+    assert numbers == list(range(1, len(PROMISES) + 1))
     assert len(PROMISES) > 10
 
 
@@ -33,4 +35,5 @@ def test_a_promise_is_one_sentence_with_a_proof(promise: str, proof: str) -> Non
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(PROOF.findall(PAGE.read_text()))))
 def test_a_proof_that_is_named_is_there(file: str, name: str) -> None:
+    assert name.startswith("test_")
     assert name in functions_of(ROOT / file)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, Missed
 from chaos.theatre import Replica, Theatre
 from support.tcp_proxy import TcpProxy
 
 _LATENCY: Final = 0.2
+_AT_ONCE: Final = (0.0, 0.0)
 _BRIEF: Final = (0.5, 6.0)
 _OUTAGE: Final = (8.0, 12.0)
 """Longer than a hop's patience with the bus, and than two time-outs of a call."""
@@ -35,6 +36,8 @@ class HarmWire:
         replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(*self.between)
         async with theatre.alone(replica):
             proxy = self.wire(replica)
+            if self.between == _AT_ONCE and not proxy.connections:
+                raise Missed(f"{replica.name} had no connection to lose")
             self.harm(proxy)
             try:
                 await asyncio.sleep(seconds)
@@ -74,8 +77,6 @@ def _end_untold_at_target(proxy: TcpProxy) -> None:
 def _end_untold_at_client(proxy: TcpProxy) -> None:
     proxy.half_open(told="target")
 
-
-_AT_ONCE: Final = (0.0, 0.0)
 
 FAULTS: Final[tuple[Fault, ...]] = (
     HarmWire("cut-nats", _to_nats, _cut, _AT_ONCE),

@@ -39,9 +39,11 @@ class EndProcess:
         process = self.part(replica)
         async with theatre.alone(replica):
             process.signal(self.number)
-            await process.ended()
+            code = await process.ended()
             await asyncio.sleep(down)
             await process.start()
+        if code != (0 if self.number is signal.SIGTERM else -self.number) and theatre.runner is Runner.CHOREGOS:
+            raise AssertionError(f"{self.kind} of {replica.name}: it ended with {code}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class DieAt:
             replica.business.misbehave(self.provoked)
             try:
                 async with asyncio.timeout(_REACHED_WITHIN):
-                    await replica.ambassador.ended()
+                    code = await replica.ambassador.ended()
+                if code != -signal.SIGKILL or not mark.exists():
+                    raise AssertionError(f"{replica.name} ended with {code}, and not at {self.step}")
             except TimeoutError:
                 raise Missed(f"{replica.name} did not come to {self.step}") from None
             finally:
@@ -183,6 +187,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     DieAt("after-single", ("payment", "shop")),
     DieAt("before-ack"),
     DieAt("after-ack"),
+    DieAt("confirmed"),
     DieAt("after-failure", ("payment",)),
     DieAt("after-letter", ("payment",)),
     DieAt("before-nak", provoked=Mode.UNAVAILABLE),

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, Missed
 from chaos.theatre import Replica, Theatre
 from choregos_contract.configuration import Configuration
 
@@ -30,11 +30,13 @@ class Reload:
     async def strike(self, theatre: Theatre, chance: Random) -> None:
         replica = theatre.any_replica(chance, *self.services)
         async with theatre.alone(replica), _restored(replica) as before:
+            since = len(replica.ambassador.lines)
             for number in range(1, _TIMES + 1):
                 replica.ambassador.configure(_with_concurrency(before, chance.randint(1, 32), number))
                 await asyncio.sleep(_EACH)
             replica.ambassador.configure_raw(b'{"version": 1, "generation"')
             await asyncio.sleep(_EACH)
+            _must_have_said(replica, "configuration refused", since)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class Suspend:
             reactions = tuple(
                 replace(reaction, suspend=number == chosen) for number, reaction in enumerate(before.reactions)
             )
+            since = len(replica.ambassador.lines)
             replica.ambassador.configure(replace(before, generation=before.generation + 1, reactions=reactions))
             await asyncio.sleep(seconds)
+            _must_have_said(replica, "configured", since)
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,10 @@ class TakeAway:
     async def strike(self, theatre: Theatre, chance: Random) -> None:
         replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(5.5, _RESTS[1])
         async with theatre.alone(replica), _restored(replica):
+            since = len(replica.ambassador.lines)
             replica.ambassador.configure_gone()
             await asyncio.sleep(seconds)
+            _must_have_said(replica, "configuration gone", since)
 
 
 @asynccontextmanager
@@ -79,6 +85,12 @@ async def _restored(replica: Replica) -> AsyncIterator[Configuration]:
         yield before
     finally:
         replica.ambassador.configure(replace(before, generation=before.generation + _TIMES + 1))
+
+
+def _must_have_said(replica: Replica, message: str, since: int) -> None:
+    """Raise Missed if the ambassador took no note of what it was given."""
+    if not any(line["message"] == message for line in replica.ambassador.lines[since:]):
+        raise Missed(f"{replica.name} did not say {message!r}")
 
 
 def _with_concurrency(configuration: Configuration, concurrency: int, later: int) -> Configuration:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, Missed
 from chaos.mode import Mode
 from chaos.theatre import Replica, Theatre
 
@@ -14,7 +14,7 @@ _RESTARTS: Final = 3
 _EVERY: Final = 5.0
 _DEATHS: Final = 3
 _CALLED_WITHIN: Final = 5.0
-_STILL_DYING: Final = 1.0
+_STILL_DYING: Final = 2.0
 """Seconds in which a call that began before it was told to behave may still bring its death."""
 
 
@@ -40,11 +40,14 @@ class Misbehave:
     async def _misbehave(self, harmed: list[Replica], seconds: float) -> None:
         for each in harmed:
             each.business.misbehave(self.mode)
+        before = [each.business.calls() for each in harmed]
         try:
             await asyncio.sleep(seconds)
         finally:
             for each in harmed:
                 each.business.behave()
+        if before == [each.business.calls() for each in harmed]:
+            raise Missed("nobody called it meanwhile")
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,23 @@ class AnswerAndDie:
         async with theatre.alone(replica):
             replica.business.misbehave(Mode.DIE)
             try:
-                for _ in range(_DEATHS):
-                    await _until_dead(replica, _CALLED_WITHIN)
+                deaths = sum([await _until_dead(replica, _CALLED_WITHIN) for _ in range(_DEATHS)])
             finally:
                 replica.business.behave()
-            await _until_dead(replica, _STILL_DYING)
+            deaths += await _until_dead(replica, _STILL_DYING)
+        if not deaths:
+            raise Missed("nobody called it meanwhile")
 
 
-async def _until_dead(replica: Replica, patience: float) -> None:
-    """Wait for its next death, if there is a call that brings it, and start it again."""
+async def _until_dead(replica: Replica, patience: float) -> bool:
+    """Wait for its next death, if there is a call that brings it, and start it again; returns whether it died."""
     try:
         async with asyncio.timeout(patience):
             await replica.business.ended()
     except TimeoutError:
-        return
+        return False
     await replica.business.start()
+    return True
 
 
 @dataclass(frozen=True)
