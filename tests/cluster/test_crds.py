@@ -1,6 +1,7 @@
 """The CustomResourceDefinitions on a real API server: what it takes, refuses, fills in, keeps and shows."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import yaml
 from choregos_contract.status import ChoreographyStatus, Condition, EventBusStatus, Orphan
 from support import crds
 from support.cluster import Cluster
+from support.kubectl import KubectlError
 from support.resource_manifests import REACTION, Manifest, bus, changed, many, orders, refusal, spec_of, stored_of
+from support.waiting import eventually
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/choreography.yaml"))
 NOW = "2026-01-31T12:00:00Z"
@@ -92,7 +95,14 @@ def test_a_status_in_a_manifest_is_not_stored_and_one_that_is_written_does_not_c
     ],
 )
 def test_kubectl_explains_every_field(cluster: Cluster, field: str, words: str) -> None:
-    assert words in " ".join(cluster.kubectl("explain", field).split())
+    """The API server publishes the schema of a new definition a while after it takes objects of it."""
+
+    def explained() -> str:
+        with suppress(KubectlError):
+            return cluster.kubectl("explain", field)
+        return ""
+
+    assert words in " ".join(eventually(explained, f"{field} is explained").split())
 
 
 def test_defaults_are_filled_in_as_users_spell_them_and_empty_ones_are_left_out(
