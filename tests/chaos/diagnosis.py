@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from chaos.evidence import Evidence
-from chaos.judge import Finding, Judgement, over_at
+from chaos.judgement import Finding, Judgement
+from chaos.overlaps import over_at
 
 MOST: Final = 10
 """Findings that are told in full; the others in one line each, up to five times as many."""

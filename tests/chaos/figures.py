@@ -8,8 +8,8 @@ from statistics import median
 
 from chaos.choreography import ENTRY, OUTCOMES, ROLES
 from chaos.evidence import Evidence
-from chaos.judge import late
 from chaos.ledger import Struck
+from chaos.overlaps import late
 from chaos.streams import StoredEvent, Streams
 
 

@@ -13,22 +13,16 @@ It takes a round that has come to rest, and knows nothing of faults: whatever ha
 * Each effect was done once, and an event's calls had one key; with `idempotency` no event was in two calls at a time.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
-from chaos.choreography import ENTRY, OUTCOMES, ROLES, TIMEOUT, Role
+from chaos.choreography import ENTRY, OUTCOMES, ROLES, Role
 from chaos.evidence import Call, Evidence
+from chaos.judgement import Finding, Judgement, Wrong
+from chaos.overlaps import grouped, guarded_pairs, over_at
 from chaos.streams import Letter, StoredEvent
 
-K = TypeVar("K")
-T = TypeVar("T")
-
-CLOCK_AHEAD: Final = 0.5
-"""Seconds by which the ambassador may have begun to count a time-out before the service wrote down that the call began."""
 REFUSALS: Final = frozenset({410, 413, 415, 422, 501})
 """Statuses at which an event is given up."""
 SILENT: Final = frozenset({"too-many-hops"})
@@ -41,43 +35,6 @@ _DESERVED: Final[Mapping[str, Callable[[Call], bool]]] = {
     "exhausted": lambda call: not call.completed,
 }
 """What calls a dead letter needs for its reason; a reason that is not here has no place in a round."""
-
-
-class Wrong(StrEnum):
-    """What may be wrong."""
-
-    LOST = "lost"
-    DOUBLED = "doubled"
-    STUCK = "stuck"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, with the event and the transaction it is about."""
-
-    wrong: Wrong
-    sentence: str
-    event: str
-    transaction: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.wrong}: {self.sentence} (event {self.event}, transaction {self.transaction or 'unknown'})"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """All findings, each once."""
-
-    findings: tuple[Finding, ...]
-
-    def count(self, wrong: Wrong) -> int:
-        """Return how many findings are of that kind."""
-        return sum(each.wrong is wrong for each in self.findings)
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -98,10 +55,10 @@ class _Case:
         self._accepted = evidence.accepted
         self._events = evidence.streams.events
         self._stored = {each.id: each for each in self._events}
-        self._calls = _grouped(evidence.calls, lambda call: (call.event, call.reaction))
-        self._effects = _grouped(evidence.effects, lambda effect: (effect.event, effect.reaction))
-        self._letters = _grouped(evidence.streams.letters, lambda letter: (letter.event, letter.reaction))
-        self._replies = _grouped(self._events, lambda event: event.causation)
+        self._calls = grouped(evidence.calls, lambda call: (call.event, call.reaction))
+        self._effects = grouped(evidence.effects, lambda effect: (effect.event, effect.reaction))
+        self._letters = grouped(evidence.streams.letters, lambda letter: (letter.event, letter.reaction))
+        self._replies = grouped(self._events, lambda event: event.causation)
         self._positions = {each.reaction: each for each in evidence.streams.positions}
 
     def promises(self) -> Iterator[Finding]:
@@ -120,10 +77,10 @@ class _Case:
         for event, number in Counter(each.id for each in self._events).items():
             if number > 1:
                 yield self._finding(Wrong.DOUBLED, f"it is in the stream {number} times", event)
-        for (cause, kind), ids in _grouped(self._events, lambda each: (each.causation, each.type)).items():
+        for (cause, kind), ids in grouped(self._events, lambda each: (each.causation, each.type)).items():
             if cause and len({each.id for each in ids}) > 1:
                 yield self._finding(Wrong.DOUBLED, f"it was answered with {len(ids)} {kind}", cause)
-        for orders in _grouped((each for each in self._events if each.type == ENTRY), lambda each: each.data).values():
+        for orders in grouped((each for each in self._events if each.type == ENTRY), lambda each: each.data).values():
             if len(copies := {each.id for each in orders}) > 1:
                 yield self._finding(Wrong.DOUBLED, f"its order is on the bus under {len(copies)} ids", orders[-1].id)
 
@@ -247,7 +204,7 @@ class _Case:
         leading = {role.name for role in ROLES if role.emits}
         letters = [letter for each in self._letters.values() for letter in each]
         buried = {letter.correlation for letter in letters if letter.reaction in leading}
-        for transaction, events in _grouped(self._events, lambda event: event.correlation).items():
+        for transaction, events in grouped(self._events, lambda event: event.correlation).items():
             outcomes = [each.type for each in events if each.type in OUTCOMES]
             if len(outcomes) > 1:
                 sentence = f"its transaction has the outcomes {', '.join(outcomes)}"
@@ -272,7 +229,7 @@ class _Case:
 
     def crowds(self) -> Iterator[Finding]:
         """Find events that were in two calls at the same time, of reactions whose inbox must prevent it."""
-        for earlier, later in _guarded(self._calls):
+        for earlier, later in guarded_pairs(self._calls):
             if (over := over_at(earlier) - later.begun) > 0:
                 told = f"{later.reaction} was called with it again {over * 1e3:.0f} ms before the call was over"
                 yield self._finding(Wrong.DOUBLED, told, later.event)
@@ -282,33 +239,5 @@ class _Case:
         return Finding(wrong, sentence, event, stored.correlation if stored else "")
 
 
-def late(calls: Iterable[Call]) -> Iterator[Call]:
-    """Yield the calls that began before the one before was over for the service, and after it was for its ambassador."""
-    for earlier, later in _guarded(_grouped(calls, lambda call: (call.event, call.reaction))):
-        if over_at(earlier) <= later.begun < (earlier.begun + TIMEOUT if earlier.ended is None else earlier.ended):
-            yield later
-
-
-def _guarded(calls: Mapping[tuple[str, str], Iterable[Call]]) -> Iterator[tuple[Call, Call]]:
-    """Yield each call with the next one of its event, of the reactions that have an inbox."""
-    guarded = {role.name for role in ROLES if role.idempotent}
-    for (_, reaction), each in calls.items():
-        if reaction in guarded:
-            yield from pairwise(sorted(each, key=lambda call: call.begun))
-
-
-def over_at(call: Call) -> float:
-    """Return when a call is over: answered, its process dead, or its time-out past."""
-    timed_out = call.begun + TIMEOUT - CLOCK_AHEAD
-    return timed_out if call.ended is None else min(call.ended, timed_out)
-
-
 def _sequence(event: StoredEvent) -> int:
     return event.sequence
-
-
-def _grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    found: defaultdict[K, list[T]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return dict(found)

@@ -16,7 +16,8 @@ from chaos import diagnosis, figures, streams
 from chaos.customers import Customers
 from chaos.evidence import Evidence, gather
 from chaos.faults import ALL, Fault, Missed, chosen
-from chaos.judge import Judgement, Wrong, judge
+from chaos.judge import judge
+from chaos.judgement import Judgement, Wrong
 from chaos.ledger import Struck
 from chaos.options import Options
 from chaos.schedule import Card, Strike, plan

@@ -8,8 +8,10 @@ import pytest
 
 from chaos.choreography import ROLES, TIMEOUT
 from chaos.evidence import Call, Evidence, calls
-from chaos.judge import Finding, Wrong, judge, late
+from chaos.judge import judge
+from chaos.judgement import Finding, Wrong
 from chaos.ledger import Accepted, Begun, Died, Effect, Ended
+from chaos.overlaps import late
 from chaos.streams import Letter, Position, StoredEvent, Streams
 
 GOOD, BROKE = "t-good", "t-broke"

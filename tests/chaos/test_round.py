@@ -15,7 +15,8 @@ import pytest
 from chaos import streams
 from chaos.customers import Customers
 from chaos.evidence import gather
-from chaos.judge import Wrong, judge
+from chaos.judge import judge
+from chaos.judgement import Wrong
 from chaos.ledger import Accepted, Ledger
 from chaos.round import rest
 from chaos.streams import StoredEvent

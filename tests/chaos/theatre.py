@@ -5,7 +5,6 @@ customers -> ambassador <- to_nats -> nats-server
 """
 
 import asyncio
-import socket
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -25,12 +24,11 @@ from choregos_contract.configure import configurations, with_port
 from support.bus import TestBus, connected, wired
 from support.nats import NatsServer
 from support.nats_cluster import NatsCluster
+from support.ports import free_port
 from support.stepped_clock import SteppedClock, compiler
 from support.tcp_proxy import TcpProxy
 
 REPLICAS: Final = 2
-_PORTS: Final = range(20_000, 32_000)
-"""Below what the system gives to outgoing connections: a service that is restarted finds its port free."""
 
 
 class Nats(Protocol):
@@ -168,7 +166,7 @@ async def _known(_: Exception) -> None:
 
 
 async def _replica(built: Theatre, stack: AsyncExitStack, service: str, number: int) -> Replica:
-    name, port = f"{service}-{number}", _free_port()
+    name, port = f"{service}-{number}", free_port()
     servers = built.nats.url.split(",")
     home = urlsplit(servers[number % len(servers)])
     assert home.hostname
@@ -186,17 +184,6 @@ async def _replica(built: Theatre, stack: AsyncExitStack, service: str, number: 
     )
     business = BusinessProcess(name, port, built.directory, built.ledger)
     return Replica(name, service, ambassador, business, to_nats, to_service, clock)
-
-
-def _free_port() -> int:
-    for port in Random().sample(_PORTS, len(_PORTS)):
-        with socket.socket() as found:
-            try:
-                found.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError(f"no port is free in {_PORTS}")
 
 
 def kept_directory() -> Path:
