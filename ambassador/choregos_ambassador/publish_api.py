@@ -19,6 +19,7 @@ from choregos_ambassador.bodies import TooLarge as BodyTooLarge
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.listener import Limits
 from choregos_ambassador.metrics import Metrics
+from choregos_ambassador.nats_client import LONGEST_PAUSE
 from choregos_ambassador.storing import BusFault, Record, Stored, TooLarge
 from choregos_contract.configuration import Configuration
 from choregos_contract.event import Event
@@ -28,8 +29,9 @@ HEADROOM: Final = 16 * 1024
 """Bytes of `max_payload` that an event leaves free, for the headers that later hops and a dead letter add."""
 LIMITS: Final = Limits(connections=512, request_within=30.0, answer_within=30.0)
 """What the port of the publish API allows: a pod's own service is behind its connections."""
-RECONNECT_WITHIN: Final = 3.0
-"""Seconds for which a request waits for NATS to come back, before it is told to come back itself."""
+RECONNECT_WITHIN: Final = LONGEST_PAUSE + 1.0
+"""Seconds for which a request waits for NATS to come back, before it is told to come back itself: as long as the ambassador may take
+to notice that it is back."""
 TURNS: Final = 3
 """Turns of the event loop in which the end of a connection is read that has waited in its socket, behind the request."""
 SETTLING: Final = 120.0
