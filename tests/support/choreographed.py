@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
@@ -26,8 +26,11 @@ SIDECAR = "choregos-ambassador"
 Manifest = dict[str, Any]
 T = TypeVar("T")
 
+PATIENCE: Final = 100.0
+"""Seconds: figures in a condition's message are refreshed once a minute."""
 
-async def becomes(look: Callable[[], Awaitable[T]], what: str, patience: float = 60.0) -> T:
+
+async def becomes(look: Callable[[], Awaitable[T]], what: str, patience: float = PATIENCE) -> T:
     """Look until there is something to see, and return it; raises AssertionError with `what` after `patience` seconds."""
     deadline = time.monotonic() + patience
     while not (found := await look()):
