@@ -21,8 +21,10 @@ SILENT: Final = {
     "choregos_dead_letters_total": "none came to be",
     "choregos_leases_lost_total": "none was lost",
     "choregos_evictions_total": "nobody asked for them",
+    "choregos_inbox_claims_total": "no reaction of the example has an inbox",
+    "choregos_inbox_unavailable_total": "the same",
 }
-"""What has no sample while all is well, because its labels would say what was wrong."""
+"""What has no sample while all is well, because its labels would say what was wrong, or what is used."""
 AMBASSADORS, OPERATOR = "metrics.md", "operator-metrics.md"
 
 Families = list[Metric]
