@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 from nats.nuid import NUID
@@ -25,10 +24,6 @@ _CONFLICTS: Final = frozenset({10071, 10164})
 """Wrong last sequence; the second one while another record of the subject is on its way to the replicas."""
 _ONE_BY_ONE: Final = frozenset({_NO_ATOMIC_PUBLISH, _BATCH_TOO_LARGE, _DUPLICATE_IN_BATCH})
 """Errors that say that these records will never do as a batch, though each of them may do alone."""
-
-
-class _StreamInfo(msgspec.Struct):
-    created: str = ""
 
 
 class Bus(Connection):
@@ -81,10 +76,7 @@ class Bus(Connection):
     async def stream_created(self, stream: str) -> str:
         """Return the creation time of a stream, as the server writes it; raises BusFault."""
         if stream not in self._created:
-            info = msgspec.json.decode(await self.info(f"STREAM.INFO.{stream}"), type=_StreamInfo)
-            if not info.created:
-                raise BusFault(f"there is no stream {stream}")
-            self._created[stream] = info.created
+            self._created[stream] = (await self.stream_info(stream)).created
         return self._created[stream]
 
     async def _publish_singly(self, records: Sequence[Record]) -> list[Stored]:

@@ -95,9 +95,7 @@ class Claim(Unclaimed):
         self._revision = found.revision if found else 0
         if found is None or found.entry is None or found.entry == self._entry:
             return TakeOver()  # it is forgotten, or unreadable, or ours: its acknowledgement was lost
-        decision = decide(
-            found.entry, found.age, owner=self._bucket.owner, in_hand=False, sequence=self._delivery.sequence
-        )
+        decision = decide(found.entry, found.age, owner=self._bucket.owner, sequence=self._delivery.sequence)
         self.took_over = isinstance(decision, TakeOver) and found.entry.state is State.CLAIMED
         return decision
 

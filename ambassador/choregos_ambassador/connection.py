@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import nats.errors
@@ -13,6 +12,7 @@ from nats.aio.msg import Msg
 
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.denials import Denials, read_denial
+from choregos_ambassador.jetstream_info import DurableInfo, Info, StreamInfo
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.nats_client import PermanentClient
@@ -28,11 +28,7 @@ UNANSWERED_PINGS: Final = 2
 (20 s), so that nothing which it holds back can arrive when the event is another's."""
 
 
-class _Dated(msgspec.Struct):
-    ts: datetime | None = None
-
-
-_dated = msgspec.json.Decoder(_Dated)
+T = TypeVar("T", bound=Info)
 
 
 class _Wait:
@@ -102,13 +98,27 @@ class Connection:
         """Ask a JetStream API subject; raises BusFault."""
         return (await self.ask(subject, payload, None)).data
 
-    async def info(self, subject: str) -> bytes:
-        """Ask for `$JS.API.<subject>`, an information about a stream or consumer, and note the server's time; raises BusFault."""
+    async def durable_info(self, stream: str, durable: str) -> DurableInfo:
+        """Ask what JetStream knows of a durable; raises BusFault, with the code of JetStream's error."""
+        return await self._info(f"$JS.API.CONSUMER.INFO.{stream}.{durable}", DurableInfo)
+
+    async def stream_info(self, stream: str) -> StreamInfo:
+        """Ask what JetStream knows of a stream; raises BusFault, with the code of JetStream's error."""
+        return await self._info(f"$JS.API.STREAM.INFO.{stream}", StreamInfo)
+
+    async def _info(self, subject: str, kind: type[T]) -> T:
+        """Ask, and note the server's time."""
         asked = steady()
-        answer = await self.request(f"$JS.API.{subject}")
-        if moment := _dated.decode(answer).ts:
-            self.clock.told(moment, asked)
-        return answer
+        answer = await self.request(subject)
+        try:
+            info = msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError:
+            raise BusFault(f"JetStream's answer on {subject} cannot be read") from None
+        if info.ts:
+            self.clock.told(info.ts, asked)
+        if info.error:
+            raise BusFault(info.error.description, err_code=info.error.err_code)
+        return info
 
     async def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         """Ask a subject; raises BusFault."""

@@ -7,14 +7,13 @@ import msgspec
 
 from choregos_ambassador import message_get
 from choregos_ambassador.bus import Bus
-from choregos_ambassador.jetstream_info import DurableInfo, Error, StreamInfo
+from choregos_ambassador.jetstream_info import NO_CONSUMER, DurableInfo, StreamInfo
 from choregos_ambassador.loss import Look
 from choregos_ambassador.role import Role
 from choregos_ambassador.storing import BusFault
 
 TRIES: Final = 3
 """A stream that is written to changes between two questions; so often they are asked again."""
-_NO_CONSUMER: Final = 10014
 _COUNTER_LIVES: Final = 5 * 10**9
 """Nanoseconds until the server removes a consumer that was made to count, if we could not."""
 
@@ -49,11 +48,11 @@ class DurableLook:
 
     async def now(self) -> Sight:
         """Look; again if the stream changed meanwhile, for the figures must fit each other."""
-        stream = await self._stream_info()
+        stream = await self._bus.stream_info(self._stream)
         for _ in range(TRIES):
             before, durable = stream, await self._durable_info()
             oldest = await self._oldest(durable)
-            stream = await self._stream_info()
+            stream = await self._bus.stream_info(self._stream)
             if stream.state == before.state:
                 break
         return _sight(before, stream, durable, oldest)
@@ -92,26 +91,17 @@ class DurableLook:
         except BusFault:
             return None
         info = msgspec.json.decode(answer, type=DurableInfo)
-        _check(info.error)
+        if info.error:
+            raise BusFault(info.error.description, err_code=info.error.err_code)
         with suppress(BusFault):
             await self._bus.request(f"$JS.API.CONSUMER.DELETE.{self._stream}.{counter}")
         return info.num_pending
 
     async def _durable_info(self) -> DurableInfo:
-        answer = await self._bus.info(f"CONSUMER.INFO.{self._stream}.{self._durable}")
-        info = msgspec.json.decode(answer, type=DurableInfo)
-        _check(info.error)
-        return info
-
-    async def _stream_info(self) -> StreamInfo:
-        info = msgspec.json.decode(await self._bus.info(f"STREAM.INFO.{self._stream}"), type=StreamInfo)
-        _check(info.error)
-        return info
-
-
-def _check(error: Error | None) -> None:
-    if error is not None:
-        raise (NoDurable if error.err_code == _NO_CONSUMER else BusFault)(error.description)
+        try:
+            return await self._bus.durable_info(self._stream, self._durable)
+        except BusFault as fault:
+            raise NoDurable(str(fault)) if fault.err_code == NO_CONSUMER else fault from None
 
 
 def _sight(before: StreamInfo, after: StreamInfo, durable: DurableInfo, oldest: message_get.Message | None) -> Sight:

@@ -4,16 +4,20 @@
 """
 
 from functools import partial
+from typing import Final
 
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.claim import NO_BUCKET, UNCLAIMED, Claim, Unclaimed
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.fail_point import reach
 from choregos_ambassador.inbox_bucket import Bucket, Gone, Place
-from choregos_ambassador.inbox_entry import OWN_REST, Busy, Duplicate, Known
+from choregos_ambassador.inbox_entry import Busy, Duplicate, Known
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.role import Role
 from choregos_contract.event import Event
+
+OWN_REST: Final = 1.0
+"""Seconds after which an event comes back of which this very process has another delivery in hand."""
 
 
 class Inbox:

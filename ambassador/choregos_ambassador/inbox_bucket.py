@@ -6,7 +6,6 @@ Whether the bucket is really gone, or only does not answer between two leaders, 
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ from choregos_ambassador import message_get
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.inbox_entry import Entry
-from choregos_ambassador.jetstream_info import Error
+from choregos_ambassador.jetstream_info import NO_STREAM
 from choregos_ambassador.log import log
 from choregos_ambassador.outbox import PAUSE
 from choregos_ambassador.storing import BusFault, Record
@@ -25,7 +24,6 @@ LOOK_AGAIN: Final = 1.0
 """Seconds for which a bucket that is gone is not asked for again."""
 TTL: Final = "Nats-TTL"
 TTL_SINCE: Final = (2, 11)
-_NO_STREAM: Final = 10059
 _NO_TTL: Final = 10166
 """The bucket was made for an older server, and nobody has updated it yet."""
 
@@ -60,11 +58,6 @@ class Found:
     """None if it cannot be read."""
     revision: int
     age: float
-
-
-class _Info(msgspec.Struct):
-    ts: datetime | None = None
-    error: Error | None = None
 
 
 class Bucket:
@@ -114,7 +107,7 @@ class Bucket:
         """Read an entry; raises BusFault and Gone."""
         try:
             message = await message_get.last(self._bus, place.stream, place.subject)
-            now = (await self._info(place)).ts if message else None
+            now = (await self._bus.stream_info(place.stream)).ts if message else None
         except BusFault:
             await self._raise_if_gone(place)
             raise
@@ -124,15 +117,13 @@ class Bucket:
             raise BusFault("JetStream does not tell the time")
         return Found(_decoded(message.data), message.seq, (now - message.time).total_seconds())
 
-    async def _info(self, place: Place) -> _Info:
-        return msgspec.json.decode(await self._bus.request(f"$JS.API.STREAM.INFO.{place.stream}"), type=_Info)
-
     async def _raise_if_gone(self, place: Place) -> None:
         try:
-            error = (await self._info(place)).error
-        except BusFault:
-            return
-        if error is None or error.err_code != _NO_STREAM:
+            await self._bus.stream_info(place.stream)
+        except BusFault as fault:
+            if fault.err_code != NO_STREAM:
+                return
+        else:
             return
         if not self._gone:
             log.warning("inbox gone", bucket=place.bucket)

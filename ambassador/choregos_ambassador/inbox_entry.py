@@ -16,8 +16,6 @@ from choregos_contract.configuration import CLAIM_SLACK
 
 BEGIN_WITHIN: Final = 3.0
 """Seconds after a claim was sent within which its call begins; what is left of the slack is for a timer that fires late."""
-OWN_REST: Final = 1.0
-"""Seconds after which an event comes back of which this very process has another delivery in hand."""
 
 
 class State(StrEnum):
@@ -72,15 +70,13 @@ def lasts(timeout: float) -> float:
     return timeout + CLAIM_SLACK
 
 
-def decide(entry: Entry, age: float, *, owner: str, in_hand: bool, sequence: int) -> Decision:
+def decide(entry: Entry, age: float, *, owner: str, sequence: int) -> Decision:
     """Say what an entry of this age (seconds) means to one who would bring the event at `sequence` to the service.
 
-    `in_hand`: whether this process, the `owner`, has another delivery of the event in hand.
+    `owner`: this process, which has no other delivery of the event in hand.
     """
     if entry.state is State.DONE and entry.answer is not None:
         return Known(entry.answer) if entry.sequence == sequence else Duplicate()
-    if in_hand:
-        return Busy(OWN_REST)
     if entry.state is not State.CLAIMED or entry.owner == owner:
         return TakeOver()
     rest = entry.lasts - age

@@ -1,38 +1,20 @@
 """How full the inbox is, asked now and then: a full one forgets the oldest entries before their time, and nobody else says so."""
 
 import asyncio
-from datetime import datetime
 from typing import Final
 
-import msgspec
 from msgspec import UNSET
 
 from choregos_ambassador.bus import Bus
+from choregos_ambassador.jetstream_info import StreamInfo
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.reactions import Reactions
 from choregos_ambassador.storing import BusFault
-from choregos_contract.names import BusNames
 
 ASK_EVERY: Final = 15.0
 FULL: Final = 0.9
 """Share of its room from which on an inbox counts as full."""
-
-
-class _State(msgspec.Struct, frozen=True):
-    bytes: int = 0
-    messages: int = 0
-    first_ts: datetime | None = None
-
-
-class _Config(msgspec.Struct):
-    max_bytes: int = -1
-
-
-class _Info(msgspec.Struct):
-    config: _Config | None = None
-    state: _State = _State()
-    ts: datetime | None = None
 
 
 class _Watch:
@@ -42,9 +24,9 @@ class _Watch:
         self._metrics = metrics
         self._told = False
 
-    def look(self, info: _Info, ttl: float) -> None:
+    def look(self, info: StreamInfo, ttl: float) -> None:
         """Show the figures, and warn once of an inbox that forgets before `ttl` (seconds)."""
-        room = info.config.max_bytes if info.config else -1
+        room = info.config.max_bytes
         fill = info.state.bytes / room if room > 0 else 0.0
         age = 0.0
         if info.state.messages and info.ts and info.state.first_ts:
@@ -67,10 +49,6 @@ async def watch(bus: Bus, reactions: Reactions, metrics: Metrics) -> None:
         if not ttls:
             continue
         try:
-            watching.look(await _info(bus, roles[0].configuration.bus), max(ttls))
+            watching.look(await bus.stream_info(f"KV_{roles[0].configuration.bus.inbox_bucket}"), max(ttls))
         except BusFault as fault:
             log.debug("inbox unknown", error=str(fault))
-
-
-async def _info(bus: Bus, names: BusNames) -> _Info:
-    return msgspec.json.decode(await bus.request(f"$JS.API.STREAM.INFO.KV_{names.inbox_bucket}"), type=_Info)

@@ -1,8 +1,13 @@
-"""What JetStream says of a stream and of a durable, as far as we ask."""
+"""What JetStream says of a stream and of a durable, as far as we ask, and the numbers of its errors."""
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
+
+NO_CONSUMER: Final = 10014
+NO_MESSAGE: Final = 10037
+NO_STREAM: Final = 10059
 
 
 class Error(msgspec.Struct):
@@ -12,6 +17,14 @@ class Error(msgspec.Struct):
     description: str = ""
 
 
+class Info(msgspec.Struct):
+    """What every information has. `ts`: the server's time."""
+
+    created: str = ""
+    ts: datetime | None = None
+    error: Error | None = None
+
+
 class Sequences(msgspec.Struct):
     """A position: counted in deliveries of the durable, and in messages of the stream."""
 
@@ -19,36 +32,35 @@ class Sequences(msgspec.Struct):
     stream_seq: int = 0
 
 
-class DurableInfo(msgspec.Struct):
+class DurableInfo(Info):
     """`$JS.API.CONSUMER.INFO`, and the answer to the creation of a consumer."""
 
-    created: str = ""
-    ts: datetime | None = None
     delivered: Sequences = msgspec.field(default_factory=Sequences)
     ack_floor: Sequences = msgspec.field(default_factory=Sequences)
     num_pending: int = 0
     num_ack_pending: int = 0
-    error: Error | None = None
 
 
 class StreamConfig(msgspec.Struct):
-    """`max_age` in nanoseconds, 0 for none."""
+    """`max_age` in nanoseconds, 0 for none; `max_bytes` -1 for any."""
 
     max_age: int = 0
+    max_bytes: int = -1
 
 
 class StreamState(msgspec.Struct):
     """Which messages there are."""
 
+    messages: int = 0
+    bytes: int = 0
     first_seq: int = 0
+    first_ts: datetime | None = None
     last_seq: int = 0
     num_deleted: int = 0
 
 
-class StreamInfo(msgspec.Struct):
+class StreamInfo(Info):
     """`$JS.API.STREAM.INFO`."""
 
-    created: str = ""
     config: StreamConfig = msgspec.field(default_factory=StreamConfig)
     state: StreamState = msgspec.field(default_factory=StreamState)
-    error: Error | None = None

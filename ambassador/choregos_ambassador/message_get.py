@@ -2,16 +2,13 @@
 
 from base64 import b64decode
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
 from choregos_ambassador.bus import Bus
-from choregos_ambassador.jetstream_info import Error
+from choregos_ambassador.jetstream_info import NO_MESSAGE, Error
 from choregos_ambassador.storing import BusFault
 from choregos_ambassador.timestamps import rfc3339
-
-_NO_MESSAGE: Final = 10037
 
 
 class Message(msgspec.Struct):
@@ -58,6 +55,6 @@ async def next_since(bus: Bus, stream: str, subject: str, moment: float) -> Mess
 async def _get(bus: Bus, stream: str, query: dict[str, str | int]) -> Message | None:
     answered = await bus.request(f"$JS.API.STREAM.MSG.GET.{stream}", msgspec.json.encode(query))
     answer = msgspec.json.decode(answered, type=_Answer)
-    if answer.error is not None and answer.error.err_code != _NO_MESSAGE:
+    if answer.error is not None and answer.error.err_code != NO_MESSAGE:
         raise BusFault(answer.error.description, err_code=answer.error.err_code)
     return answer.message

@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery, parse
-from choregos_ambassador.jetstream_info import Error
+from choregos_ambassador.jetstream_info import NO_CONSUMER, NO_STREAM
 from choregos_ambassador.log import log
 from choregos_ambassador.storing import BusFault
 from choregos_ambassador.tasks import watched
@@ -43,14 +43,10 @@ GONE: Final = ("404 Consumer Not Found", "409 Consumer Deleted")
 """Statuses that say that there is no such durable."""
 UNANSWERED: Final = "503"
 """Nobody listens to the durable's pulls. Once it may be between two leaders; twice in a row it is gone, or JetStream is away."""
-_MISSING: Final = (10014, 10059)
+_MISSING: Final = (NO_CONSUMER, NO_STREAM)
 """Errors of JetStream that say that there is no such durable, or no such stream."""
 PAUSE: Final = 1.0
 """Seconds after any other status, which is logged, since it is no routine."""
-
-
-class _Answer(msgspec.Struct):
-    error: Error | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +83,7 @@ class Puller:
     ) -> None:
         self._bus = bus
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
-        self._info = f"$JS.API.CONSUMER.INFO.{stream}.{durable}"
+        self._stream = stream
         self._durable = durable
         self._arrived = arrived
         self._returned = returned
@@ -186,13 +182,12 @@ class Puller:
     async def _ask(self) -> None:
         """Ask JetStream whether it is gone; a server that is about to stop has none, and nobody answers this either."""
         try:
-            error = msgspec.json.decode(await self._bus.request(self._info), type=_Answer).error
-        except BusFault:
-            return
+            await self._bus.durable_info(self._stream, self._durable)
+        except BusFault as fault:
+            if fault.err_code in _MISSING and self._unanswered:
+                self._gone(True)
         finally:
             self._asking = None
-        if error is not None and error.err_code in _MISSING and self._unanswered:
-            self._gone(True)
 
     def _told(self, *, gone: bool) -> None:
         self._unanswered = False

@@ -3,9 +3,8 @@
 import asyncio
 from typing import Final
 
-import msgspec
-
 from choregos_ambassador.bus import Bus
+from choregos_ambassador.jetstream_info import NO_STREAM
 from choregos_ambassador.log import log
 from choregos_ambassador.storing import BusFault
 from choregos_contract.names import BusNames
@@ -14,16 +13,6 @@ OLDEST_SERVER: Final = (2, 10)
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks."""
 _NOT_ENABLED: Final = (10039, 10076)
-_NO_STREAM: Final = 10059
-
-
-class _Error(msgspec.Struct):
-    description: str = ""
-    err_code: int = 0
-
-
-class _Answer(msgspec.Struct):
-    error: _Error | None = None
 
 
 async def met(bus: Bus, names: BusNames) -> None:
@@ -44,17 +33,20 @@ async def _missing(bus: Bus, names: BusNames) -> str | None:
     if bus.server_version < OLDEST_SERVER:
         return f"nats-server {_text(OLDEST_SERVER)} or later; this one is {_text(bus.server_version)}"
     try:
-        answer = await bus.info(f"STREAM.INFO.{names.event_stream}")
+        await bus.stream_info(names.event_stream)
     except BusFault as fault:
-        return f"JetStream, with the permission to ask for the stream {names.event_stream}: {fault}"
-    error = msgspec.json.decode(answer, type=_Answer).error
-    if error is None:
-        return None
-    if error.err_code in _NOT_ENABLED:
-        return f"JetStream, which is not enabled for this account: {error.description}"
-    if error.err_code == _NO_STREAM:
-        return f"the stream {names.event_stream}: the bus is not wired yet"
-    return f"the stream {names.event_stream}: {error.description}"
+        return _told(fault, names.event_stream)
+    return None
+
+
+def _told(fault: BusFault, stream: str) -> str:
+    if not fault.err_code:
+        return f"JetStream, with the permission to ask for the stream {stream}: {fault}"
+    if fault.err_code in _NOT_ENABLED:
+        return f"JetStream, which is not enabled for this account: {fault}"
+    if fault.err_code == NO_STREAM:
+        return f"the stream {stream}: the bus is not wired yet"
+    return f"the stream {stream}: {fault}"
 
 
 def _text(version: tuple[int, int]) -> str:

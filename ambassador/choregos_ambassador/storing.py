@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from choregos_ambassador.jetstream_info import Error
+
 MAX_HEADERS: Final = 64 * 1024 - 1
 """Bytes of a header block that a stream takes, whatever `max_payload` is."""
 
@@ -56,19 +58,13 @@ class Record:
         return 12 + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in self.headers.items())
 
 
-class _Error(msgspec.Struct):
-    code: int
-    err_code: int = 0
-    description: str = ""
-
-
 class Stored(msgspec.Struct):
     """A publish acknowledgement. `duplicate`: the stream had it already."""
 
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
-    error: _Error | None = None
+    error: Error | None = None
 
 
 _stored = msgspec.json.Decoder(Stored)

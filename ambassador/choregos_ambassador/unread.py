@@ -12,6 +12,7 @@ import msgspec
 from choregos_ambassador import loss
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.durable_look import DurableLook, Sight
+from choregos_ambassador.jetstream_info import NO_STREAM
 from choregos_ambassador.log import log
 from choregos_ambassador.loss import Look, Loss
 from choregos_ambassador.message_get import Message, last
@@ -29,7 +30,6 @@ FRESH: Final = 10.0
 RENEW: Final = 3600.0
 """Seconds after which a look that shows nothing new is noted all the same: the bucket forgets old notes."""
 TRIES: Final = 3
-_NO_STREAM: Final = 10059
 _ADVICE: Final = (
     "they are in no stream any more: have them published again; raise maxAge or maxBytes of the bus, or find out why "
     "nobody read them in time"
@@ -115,7 +115,7 @@ class Unread:
         try:
             note = await last(self._bus, self._bucket, self._subject)
         except BusFault as fault:
-            if fault.err_code != _NO_STREAM:
+            if fault.err_code != NO_STREAM:
                 raise
             if not self._alone:
                 log.warning("unread events not noted", event_type=self._event, error=str(fault))

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from choregos_ambassador import requirements
 from choregos_ambassador.bus import Bus
+from choregos_ambassador.jetstream_info import StreamInfo
 from choregos_ambassador.storing import BusFault
 from choregos_contract.configure import configurations
 from choregos_contract.names import BusNames
@@ -56,14 +57,14 @@ async def test_without_jetstream_then_without_streams_it_says_so_and_then_begins
 class OldServer:
     """As much of a bus as `requirements` asks; an older server than can be had."""
 
-    def __init__(self, *answers: bytes | BusFault, version: tuple[int, int] = (2, 10)) -> None:
+    def __init__(self, *answers: StreamInfo | BusFault, version: tuple[int, int] = (2, 10)) -> None:
         self.server_version = version
         self.connected = asyncio.Event()
         self.connected.set()
         self._answers = list(answers)
 
-    async def info(self, subject: str) -> bytes:
-        assert subject == "STREAM.INFO.choregos_n_default_events"
+    async def stream_info(self, stream: str) -> StreamInfo:
+        assert stream == "choregos_n_default_events"
         answer = self._answers.pop(0)
         if isinstance(answer, BusFault):
             raise answer
@@ -79,7 +80,7 @@ async def until_met(bus: OldServer, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 
 async def test_an_older_server_is_named_with_the_oldest_that_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    bus = OldServer(b"{}", version=(2, 9))
+    bus = OldServer(StreamInfo(), version=(2, 9))
     waiting = asyncio.create_task(until_met(bus, monkeypatch))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -88,13 +89,13 @@ async def test_an_older_server_is_named_with_the_oldest_that_will_do(monkeypatch
     assert await waiting == ["nats-server 2.10 or later; this one is 2.9"]
 
 
-def error(code: int, description: str) -> bytes:
-    return f'{{"error":{{"err_code":{code},"description":"{description}"}}}}'.encode()
+def error(code: int, description: str) -> BusFault:
+    return BusFault(description, err_code=code)
 
 
 async def test_each_thing_that_is_missing_is_said_once_until_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Any] = [BusFault("no answer")] * 3 + [error(10039, "not enabled")] * 2
-    answers += [error(10059, "stream not found")] * 3 + [error(1, "odd")] * 2 + [b'{"created":"2026"}']
+    answers += [error(10059, "stream not found")] * 3 + [error(1, "odd")] * 2 + [StreamInfo(created="2026")]
     assert await until_met(OldServer(*answers), monkeypatch) == [
         "JetStream, with the permission to ask for the stream choregos_n_default_events: no answer",
         "JetStream, which is not enabled for this account: not enabled",
@@ -104,7 +105,7 @@ async def test_each_thing_that_is_missing_is_said_once_until_it_changes(monkeypa
 
 
 async def test_while_nats_is_away_nothing_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    bus = OldServer(b"{}")
+    bus = OldServer(StreamInfo())
     bus.connected.clear()
     waiting = asyncio.create_task(until_met(bus, monkeypatch))
     for _ in range(10):

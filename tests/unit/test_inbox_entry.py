@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from choregos_ambassador.answer import Answer
 from choregos_ambassador.inbox_entry import (
     BEGIN_WITHIN,
-    OWN_REST,
     Busy,
     Decision,
     Duplicate,
@@ -34,23 +33,21 @@ def entry(state: State, owner: str = "other", **fields: Any) -> Entry:
 
 
 @pytest.mark.parametrize(
-    ("found", "age", "in_hand", "sequence", "decision"),
+    ("found", "age", "sequence", "decision"),
     [
-        (entry(State.DONE, answer=ANSWER), 0.0, False, 1, Known(ANSWER)),
-        (entry(State.DONE, answer=ANSWER), 9e9, False, 1, Known(ANSWER)),
-        (entry(State.DONE, answer=ANSWER), 0.0, False, 2, Duplicate()),
-        (entry(State.RELEASED), 0.0, False, 1, TakeOver()),
-        (entry(State.CLAIMED), 0.0, False, 1, Busy(LASTS)),
-        (entry(State.CLAIMED), LASTS - 1, False, 2, Busy(1.0)),
-        (entry(State.CLAIMED), LASTS, False, 1, TakeOver()),
-        (entry(State.CLAIMED), -3600.0, False, 1, Busy(LASTS + 3600)),
-        (entry(State.CLAIMED, "me"), 0.0, False, 1, TakeOver()),
-        (entry(State.CLAIMED, "me"), 9e9, True, 1, Busy(OWN_REST)),
-        (entry(State.RELEASED, "me"), 0.0, True, 1, Busy(OWN_REST)),
+        (entry(State.DONE, answer=ANSWER), 0.0, 1, Known(ANSWER)),
+        (entry(State.DONE, answer=ANSWER), 9e9, 1, Known(ANSWER)),
+        (entry(State.DONE, answer=ANSWER), 0.0, 2, Duplicate()),
+        (entry(State.RELEASED), 0.0, 1, TakeOver()),
+        (entry(State.CLAIMED), 0.0, 1, Busy(LASTS)),
+        (entry(State.CLAIMED), LASTS - 1, 2, Busy(1.0)),
+        (entry(State.CLAIMED), LASTS, 1, TakeOver()),
+        (entry(State.CLAIMED), -3600.0, 1, Busy(LASTS + 3600)),
+        (entry(State.CLAIMED, "me"), 0.0, 1, TakeOver()),
     ],
 )
-def test_what_an_entry_means(found: Entry, age: float, in_hand: bool, sequence: int, decision: Decision) -> None:
-    assert decide(found, age, owner="me", in_hand=in_hand, sequence=sequence) == decision
+def test_what_an_entry_means(found: Entry, age: float, sequence: int, decision: Decision) -> None:
+    assert decide(found, age, owner="me", sequence=sequence) == decision
 
 
 def test_a_call_that_begins_late_still_ends_before_its_claim_is_stale() -> None:
@@ -142,7 +139,7 @@ class Protocol:
         one.sequence, one.revision = sequence, 0
         if self.stored is not None:
             found, one.revision, at = self.stored
-            decision = decide(found, self.now - at, owner=self.owner(number), in_hand=False, sequence=sequence)
+            decision = decide(found, self.now - at, owner=self.owner(number), sequence=sequence)
             if not isinstance(decision, TakeOver):
                 return
         one.step = "claims"
