@@ -106,6 +106,7 @@ async def test_it_says_which_durable_is_missing_and_takes_up_work_when_it_is_the
         for durable in EVERY_DURABLE:
             line = await ambassador.logged("not wired", durable=durable)
             assert "--wire" in line["hint"]
+        await ambassador.logged("listening")
         assert await published(ambassador, "OrderPlaced") == 503
         assert len(ambassador.says("not wired")) == 3, "what is missing is told once"
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from choregos_ambassador.inbox import OWN_REST
 from choregos_ambassador.inbox_entry import Entry, State
 from choregos_cli.joining import join
 from choregos_contract.configuration import Configuration
@@ -79,6 +80,27 @@ async def inbox(*, config: str = "", ack_wait: float = 0.5, **fields: Any) -> As
         shop.service.handler = two_replies
         await shop.bus.shorten_ack_wait(SERVICE, "Placed", ack_wait)
         yield shop
+
+
+async def in_hand(shop: Scene) -> asyncio.Event:
+    """Publish an event, and return once the service is called with it; it answers when what is returned is set."""
+    gate = asyncio.Event()
+
+    async def wait(call: Call) -> web.Response:
+        await gate.wait()
+        return two_replies(call)  # type: ignore[return-value]
+
+    shop.service.handler = wait
+    await shop.publish(1)
+    await shop.service.until_calls(1)
+    return gate
+
+
+async def publish_beyond_the_window(shop: Scene) -> None:
+    """Store the event once more, as a producer does of whose copy the stream knows nothing any more."""
+    (first,) = await shop.bus.events("Placed")
+    again = {name: value for name, value in first.headers.items() if name != "Nats-Msg-Id"}
+    await shop.bus.publish_raw(first.subject, first.data, again)
 
 
 def bucket(shop: Scene) -> str:
@@ -212,6 +234,26 @@ async def test_an_event_that_another_ambassador_has_with_the_service_is_no_attem
         assert await shop.causes("Done") == ["e0"]
 
 
+@pytest.mark.parametrize("again", ["redelivered", "published twice"])
+async def test_an_event_that_this_process_has_with_the_service_waits_for_a_second(again: str) -> None:
+    """Its own entry would let it take the claim over; that it has another delivery in hand it knows by itself."""
+    ack_wait = 0.5 if again == "redelivered" else 30.0
+    async with inbox(ack_wait=ack_wait, delivery={"timeout": "10s"}) as shop, shop.ambassador() as ambassador:
+        gate = await in_hand(shop)
+        if again == "published twice":
+            await publish_beyond_the_window(shop)
+        await ambassador.until(lambda: bool(ambassador.hops("hand-back")))
+        assert len(shop.service.calls) == 1
+        gate.set()
+        await shop.settled()
+        handed_back = ambassador.hops("hand-back")
+        assert {each["delay_s"] for each in handed_back} == {OWN_REST}
+        assert await claims(ambassador, "busy") == len(handed_back)
+        assert await claims(ambassador, "taken-over") == 0
+        assert len(shop.service.calls) == 1
+        assert await shop.causes("Done") == ["e0"]
+
+
 async def test_two_ambassadors_that_claim_the_same_events_at_once_call_once_each() -> None:
     async with inbox() as shop:
         shop.service.handler = watched = Watched(seconds=0.7)
@@ -301,10 +343,7 @@ async def test_a_producers_duplicate_beyond_the_window_is_acknowledged_without_a
     async with inbox() as shop, shop.ambassador() as ambassador:
         await shop.publish(1)
         await shop.settled()
-        subject = shop.bus.names.event_subject("Placed", "e0")
-        (first,) = await shop.bus.events("Placed")
-        again = {name: value for name, value in first.headers.items() if name != "Nats-Msg-Id"}
-        await shop.bus.publish_raw(subject, first.data, again)
+        await publish_beyond_the_window(shop)
         await shop.settled()
         assert await claims(ambassador, "duplicate") == 1
         assert len(shop.service.calls) == 1
@@ -360,15 +399,7 @@ async def test_a_lost_bucket_is_at_least_once_and_told_and_used_again_when_it_is
 
 async def test_a_bucket_that_is_lost_between_claim_and_record_keeps_no_event_back() -> None:
     async with inbox(delivery={"timeout": "10s"}) as shop, shop.ambassador() as ambassador:
-        gate = asyncio.Event()
-
-        async def wait(call: Call) -> web.Response:
-            await gate.wait()
-            return two_replies(call)  # type: ignore[return-value]
-
-        shop.service.handler = wait
-        await shop.publish(1)
-        await shop.service.until_calls(1)
+        gate = await in_hand(shop)
         await shop.bus.api(f"STREAM.DELETE.KV_{bucket(shop)}")
         gate.set()
         await shop.settled(patience=5.0)
@@ -454,15 +485,7 @@ async def test_a_bucket_of_an_older_server_is_used_without_a_ttl_for_each_key() 
 
 async def test_nats_that_is_away_between_claim_and_record_delays_the_hop_and_no_more() -> None:
     async with inbox(ack_wait=30.0, delivery={"timeout": "10s"}) as shop, shop.ambassador() as ambassador:
-        gate = asyncio.Event()
-
-        async def wait(call: Call) -> web.Response:
-            await gate.wait()
-            return two_replies(call)  # type: ignore[return-value]
-
-        shop.service.handler = wait
-        await shop.publish(1)
-        await shop.service.until_calls(1)
+        gate = await in_hand(shop)
         shop.server.kill()
         gate.set()
         await ambassador.logged("disconnected")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 
 from choregos_ambassador.nats_client import LONGEST_PAUSE
@@ -15,7 +14,8 @@ from support.ambassador import Ambassador
 from support.certificates import Authority
 from support.nats import NatsServer
 from support.nkey_chain import Chain, user_key
-from support.scene import SERVICE, Scene, scene
+from support.producer import produce
+from support.scene import SERVICE, scene
 from support.secret import Secret
 from support.service import always
 from support.waiting import wait_for
@@ -115,7 +115,7 @@ async def test_credentials_are_rotated_under_load(
         await shop.bus.shorten_ack_wait(SERVICE, "Placed", 1)
         async with shop.ambassador(CHOREGOS_NATS_CREDENTIALS=str(secret)) as ambassador:
             ended = asyncio.Event()
-            producer = asyncio.create_task(_produce(shop, ended))
+            producer = asyncio.create_task(produce(shop.bus, ended))
             await shop.service.until_calls(50)
             if files_first:
                 secret.hold(rotated.successors)
@@ -143,22 +143,6 @@ async def _refused(ambassador: Ambassador) -> None:
         ),
         "the first credentials are refused",
     )
-
-
-async def _produce(shop: Scene, ended: asyncio.Event) -> list[str]:
-    """Store events until told to end, each of them again until it is acknowledged, as a producer must."""
-    stored: list[str] = []
-    while not ended.is_set():
-        event_id = f"e{len(stored):04}"
-        try:
-            async with asyncio.timeout(0.5):
-                await shop.bus.publish("Placed", b"{}", event_id)
-        except (nats.errors.Error, OSError, TimeoutError):
-            await asyncio.sleep(0.05)
-        else:
-            stored.append(event_id)
-            await asyncio.sleep(0.002)
-    return stored
 
 
 def _times(ambassador: Ambassador, message: str) -> int:

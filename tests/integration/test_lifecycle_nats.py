@@ -3,11 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Self
 
-import nats
 import pytest
 
 from choregos_ambassador.bus import Bus
@@ -15,42 +12,16 @@ from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.nats_client import LONGEST_PAUSE
 from support.bus import TestBus, connected
+from support.fleet import fleet
 from support.nats import NatsServer
 from support.ports import free_port
-from support.scene import Scene, metric, scene
+from support.producer import produce
+from support.scene import metric, scene
 from support.service import always
 from support.waiting import wait_for
 
-FLEET = 50
 BACK_WITHIN = LONGEST_PAUSE + 2.0
 json_answer = always(200, b"{}", content_type="application/json")
-
-
-async def produce(shop: Scene, prefix: str, ended: asyncio.Event) -> list[str]:
-    """Store events until told to end, each of them again until it is acknowledged, as a producer must."""
-    stored: list[str] = []
-    while not ended.is_set():
-        event_id = f"{prefix}{len(stored):04}"
-        try:
-            async with asyncio.timeout(0.5):
-                await shop.bus.publish("Placed", b"{}", event_id)
-        except (nats.errors.Error, OSError, TimeoutError):
-            await asyncio.sleep(0.05)
-        else:
-            stored.append(event_id)
-            await asyncio.sleep(0.002)
-    return stored
-
-
-@asynccontextmanager
-async def fleet(url: str) -> AsyncIterator[list[Bus]]:
-    """Many more connections to the server, as ambassadors make them."""
-    buses = [Bus(Metrics(), Credentials(None)) for _ in range(FLEET)]
-    await asyncio.gather(*(bus.connect([url], "fleet") for bus in buses))
-    try:
-        yield buses
-    finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
 
 
 async def test_a_server_that_leaves_politely_is_served_to_the_end_and_found_again() -> None:
@@ -61,7 +32,7 @@ async def test_a_server_that_leaves_politely_is_served_to_the_end_and_found_agai
         await shop.bus.shorten_ack_wait("worker", "Placed", 1)
         async with shop.ambassador() as ambassador:
             ended = asyncio.Event()
-            producer = asyncio.create_task(produce(shop, "e", ended))
+            producer = asyncio.create_task(produce(shop.bus, ended))
             await shop.service.until_calls(100)
             os.kill(shop.server.pid, signal.SIGUSR2)
 

@@ -13,13 +13,14 @@ from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.nats_client import LONGEST_PAUSE
+from support.fleet import FLEET, fleet
 from support.nats import NatsServer
 from support.ports import free_port
-from support.scene import Scene, scene
+from support.producer import publish_come_what_may
+from support.scene import scene
 from support.service import always
 from support.waiting import wait_for
 
-FLEET = 50
 OUTAGE = 1.5
 """Seconds: the second attempt is over for many, and not the third."""
 AT_ONCE = 0.1
@@ -28,17 +29,6 @@ FEW = 30
 BACK_WITHIN = LONGEST_PAUSE + 2.0
 """Seconds after the server is back in which all are: the longest pause, and the connection itself."""
 REPLICAS = 3
-
-
-@asynccontextmanager
-async def fleet(url: str) -> AsyncIterator[list[Bus]]:
-    """Connections as the ambassador makes them."""
-    buses = [Bus(Metrics(), Credentials(None)) for _ in range(FLEET)]
-    await asyncio.gather(*(bus.connect([url], "fleet") for bus in buses))
-    try:
-        yield buses
-    finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
 
 
 @asynccontextmanager
@@ -143,7 +133,7 @@ async def test_three_replicas_lose_nothing_while_a_fleet_comes_back_with_them() 
             events = [f"{restart}-{number}" for number in range(150)]
             produced += events
             before = len(shop.service.calls)
-            producer = asyncio.create_task(_produce(shop, events))
+            producer = asyncio.create_task(publish_come_what_may(shop.bus, events))
             await shop.service.until_calls(before + len(events) // 4)
             await asyncio.to_thread(shop.server.restart)
             for each in running:
@@ -155,19 +145,6 @@ async def test_three_replicas_lose_nothing_while_a_fleet_comes_back_with_them() 
         await shop.settled()
         assert await shop.causes() == sorted(produced)
         assert not await shop.bus.dead_letters()
-
-
-async def _produce(shop: Scene, events: list[str]) -> None:
-    """Store each event, again until it is acknowledged, as a producer must."""
-    for event_id in events:
-        while True:
-            try:
-                async with asyncio.timeout(0.5):
-                    await shop.bus.publish("Placed", b"{}", event_id)
-            except (nats.errors.Error, OSError, TimeoutError):
-                await asyncio.sleep(0.02)
-            else:
-                break
 
 
 def _times(lines: list[dict[str, object]], message: str) -> int:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
-import nats.errors
 import pytest
 from aiohttp import web
 
 from support.ambassador import Ambassador
 from support.nats import NatsServer
-from support.scene import SERVICE, Scene, metric, scene
+from support.producer import publish_come_what_may
+from support.scene import SERVICE, metric, scene
 from support.service import Call, always
 
 json_answer = always(200, b'{"made": true}', content_type="application/json")
@@ -20,18 +20,6 @@ FLOWING = 400
 async def status(method: str, url: str) -> int:
     async with aiohttp.ClientSession() as session, session.request(method, url, json={}) as answer:
         return answer.status
-
-
-async def publish_come_what_may(shop: Scene, event_id: str) -> None:
-    """Publish until it is acknowledged, as a producer must."""
-    while True:
-        try:
-            async with asyncio.timeout(0.5):
-                await shop.bus.publish("Placed", b"{}", event_id)
-        except (nats.errors.Error, OSError, TimeoutError):
-            await asyncio.sleep(0.02)
-        else:
-            return
 
 
 async def test_the_ambassador_waits_for_nats() -> None:
@@ -82,12 +70,7 @@ async def test_nats_restarts_while_events_flow(end: Callable[[NatsServer], None]
         expected = sorted(f"e{index}" for index in range(FLOWING))
         async with shop.ambassador() as ambassador:
             await ambassador.logged("configured")
-
-            async def produce() -> None:
-                for event_id in expected:
-                    await publish_come_what_may(shop, event_id)
-
-            producer = asyncio.create_task(produce())
+            producer = asyncio.create_task(publish_come_what_may(shop.bus, expected))
             for restart in (1, 2):
                 await shop.service.until_calls(restart * FLOWING // 4)
                 end(shop.server)

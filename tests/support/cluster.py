@@ -8,18 +8,18 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from support import binaries
 from support.audit import Request, requests
+from support.closing import Closing
 from support.cluster_users import sign_in
 from support.control_plane import ControlPlane
 from support.kubectl import Kubectl
 from support.waiting import eventually
 
 
-class Cluster:
+class Cluster(Closing):
     """Starts at once, if it is ours; leaving the context ends it, or leaves the given one as it is."""
 
     def __init__(self, control_plane: ControlPlane | None = None) -> None:
@@ -136,14 +136,6 @@ class Cluster:
         if self._control_plane:
             self._control_plane.close()
         self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _plane(self) -> ControlPlane:

@@ -7,9 +7,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from support.closing import Closing
 from support.ports import free_port
 
 
@@ -21,7 +20,7 @@ def binary() -> str:
     return found
 
 
-class NatsServer:
+class NatsServer(Closing):
     """Starts at once; `restart` brings it back on the same port with what it stored.
 
     `config` is text in nats-server's own format, such as `max_payload: 4096`. The store lies in a temporary directory
@@ -88,14 +87,6 @@ class NatsServer:
         """End the server and remove its store."""
         self.kill()
         self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _comes_up(self) -> bool:
         """Start, and return once clients can connect; False if somebody else has the port."""

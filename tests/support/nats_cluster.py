@@ -7,10 +7,10 @@ have a loopback of their own, and see the nodes, and nothing else of the machine
 import random
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from support import inside
+from support.closing import Closing
 from support.nats_node import CLIENTS, HUB, PEERS, NatsNode
 from support.networks import Networks
 from support.waiting import eventually
@@ -20,7 +20,7 @@ _READY_WITHIN = 60.0
 _DETAILS = "/jsz?accounts=true&streams=true&consumers=true"
 
 
-class NatsCluster:
+class NatsCluster(Closing):
     """Starts at once. Every method waits for what it does, and may be run in a thread; only one thread enters and leaves."""
 
     def __init__(self, size: int = 3) -> None:
@@ -99,14 +99,6 @@ class NatsCluster:
         """Leave the network; end the nodes and remove what they stored."""
         self._visit.close()
         self._networks.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _make_hub(self) -> None:
         self._networks.add(HUB)

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from support import binaries, cluster_dns, kubelet, node_packages, probe_image
+from support.closing import Closing
 from support.cluster import Cluster
 from support.containerd import Containerd
 from support.control_plane import ControlPlane, Place
@@ -22,7 +22,7 @@ from support.waiting import eventually
 _PATIENCE = 120.0
 
 
-class Node:
+class Node(Closing):
     """Starts at once, and returns when pods can be scheduled; leaving the context ends it and removes every trace."""
 
     def __init__(self) -> None:
@@ -88,14 +88,6 @@ class Node:
         if self._cluster:
             self._cluster.close()
         self._sandbox.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _start_kubelet(self) -> None:
         authority = self._control_plane.authority

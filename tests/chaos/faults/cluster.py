@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -20,69 +22,31 @@ _CUT: Final = (3.0, 20.0)
 _HEALING: Final = 10.0
 
 Choice = Callable[[Theatre, NatsCluster, Random], NatsNode]
+Harm = Callable[[NatsCluster, NatsNode], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True)
-class KillNode:
-    """A node is ended (SIGKILL), and started again after a while on its store."""
+class HarmNode:
+    """A node is harmed, and well again after a while, which is between two numbers of seconds."""
 
     kind: str
     chosen: Choice
-    lasts: float = _DOWN[1] + 2
+    harmed: Harm
+    between: tuple[float, float] = _DOWN
+    healing: float = 2.0
     services: tuple[str, ...] = ("nats",)
 
+    @property
+    def lasts(self) -> float:
+        return self.between[1] + self.healing
+
     async def strike(self, theatre: Theatre, chance: Random) -> None:
-        seconds = chance.uniform(*_DOWN)
+        seconds = chance.uniform(*self.between)
         async with theatre.alone("nats"):
             cluster = _cluster(theatre)
             node = await asyncio.to_thread(self.chosen, theatre, cluster, chance)
-            node.kill()
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(cluster.start)
-
-
-@dataclass(frozen=True)
-class PauseNode:
-    """A node stands still (SIGSTOP), connections and all, and goes on as if nothing had happened."""
-
-    kind: str
-    chosen: Choice
-    lasts: float = _DOWN[1] + 2
-    services: tuple[str, ...] = ("nats",)
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        seconds = chance.uniform(*_DOWN)
-        async with theatre.alone("nats"):
-            cluster = _cluster(theatre)
-            node = await asyncio.to_thread(self.chosen, theatre, cluster, chance)
-            node.signal(signal.SIGSTOP)
-            try:
+            async with self.harmed(cluster, node):
                 await asyncio.sleep(seconds)
-            finally:
-                node.signal(signal.SIGCONT)
-                await asyncio.to_thread(cluster.until_ready)
-
-
-@dataclass(frozen=True)
-class CutOffNode:
-    """A node sees no other node any more, and no client, or clients still; nobody is told. After a while it does again."""
-
-    kind: str
-    chosen: Choice
-    from_clients: bool = True
-    lasts: float = _CUT[1] + _HEALING
-    services: tuple[str, ...] = ("nats",)
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        seconds = chance.uniform(*_CUT)
-        async with theatre.alone("nats"):
-            cluster = _cluster(theatre)
-            node = await asyncio.to_thread(self.chosen, theatre, cluster, chance)
-            await asyncio.to_thread(cluster.partition, node, from_clients=self.from_clients)
-            try:
-                await asyncio.sleep(seconds)
-            finally:
-                await asyncio.to_thread(cluster.heal)
 
 
 @dataclass(frozen=True)
@@ -123,6 +87,35 @@ def _cluster(theatre: Theatre) -> NatsCluster:
     return theatre.nats
 
 
+@asynccontextmanager
+async def _killed(cluster: NatsCluster, node: NatsNode) -> AsyncIterator[None]:
+    """A node is ended (SIGKILL), and started again on its store."""
+    node.kill()
+    yield
+    await asyncio.to_thread(cluster.start)
+
+
+@asynccontextmanager
+async def _paused(cluster: NatsCluster, node: NatsNode) -> AsyncIterator[None]:
+    """A node stands still (SIGSTOP), connections and all, and goes on as if nothing had happened."""
+    node.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        node.signal(signal.SIGCONT)
+        await asyncio.to_thread(cluster.until_ready)
+
+
+@asynccontextmanager
+async def _cut_off(cluster: NatsCluster, node: NatsNode, *, from_clients: bool = True) -> AsyncIterator[None]:
+    """A node sees no other node any more, and no client, or clients still; nobody is told. Then it does again."""
+    await asyncio.to_thread(cluster.partition, node, from_clients=from_clients)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(cluster.heal)
+
+
 def _durable(theatre: Theatre, chance: Random) -> str:
     role = chance.choice(ROLES)
     return theatre.bus.names.durable(role.service, role.event)
@@ -145,13 +138,13 @@ def _any_node(theatre: Theatre, cluster: NatsCluster, chance: Random) -> NatsNod
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    KillNode("kill-stream-leader", _stream_leader),
-    KillNode("kill-durable-leader", _durable_leader),
-    KillNode("kill-meta-leader", _meta_leader),
-    PauseNode("pause-stream-leader", _stream_leader),
-    CutOffNode("cut-off-leader", _stream_leader),
-    CutOffNode("cut-off-node", _any_node),
-    CutOffNode("cut-off-from-peers", _stream_leader, from_clients=False),
+    HarmNode("kill-stream-leader", _stream_leader, _killed),
+    HarmNode("kill-durable-leader", _durable_leader, _killed),
+    HarmNode("kill-meta-leader", _meta_leader, _killed),
+    HarmNode("pause-stream-leader", _stream_leader, _paused),
+    HarmNode("cut-off-leader", _stream_leader, _cut_off, _CUT, _HEALING),
+    HarmNode("cut-off-node", _any_node, _cut_off, _CUT, _HEALING),
+    HarmNode("cut-off-from-peers", _stream_leader, partial(_cut_off, from_clients=False), _CUT, _HEALING),
     RollingRestart(),
     StepDown("step-down-stream", of_durable=False),
     StepDown("step-down-durable", of_durable=True),

@@ -1,13 +1,14 @@
 """What networks do to the wires of a replica: between its ambassador and NATS, and between that and the service."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from chaos.faults.fault import Fault, Missed
-from chaos.theatre import Replica, Theatre
+from chaos.faults.passing import PassingHarm
+from chaos.theatre import Replica
 from support.tcp_proxy import TcpProxy
 
 _LATENCY: Final = 0.2
@@ -19,30 +20,22 @@ _BEYOND_LEASE: Final = (35.0, 36.0)
 
 
 @dataclass(frozen=True)
-class HarmWire:
-    """A wire of a replica is harmed, and healed after a while, between `shortest` and `longest` seconds."""
+class HarmWire(PassingHarm):
+    """A wire of a replica is harmed, and healed after a while."""
 
-    kind: str
     wire: Callable[[Replica], TcpProxy]
     harm: Callable[[TcpProxy], None]
-    between: tuple[float, float] = _BRIEF
-    services: tuple[str, ...] = ()
 
-    @property
-    def lasts(self) -> float:
-        return self.between[1]
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(*self.between)
-        async with theatre.alone(replica):
-            proxy = self.wire(replica)
-            if self.between == _AT_ONCE and not proxy.connections:
-                raise Missed(f"{replica.name} had no connection to lose")
-            self.harm(proxy)
-            try:
-                await asyncio.sleep(seconds)
-            finally:
-                proxy.heal()
+    @contextmanager
+    def harmed(self, replica: Replica, chance: Random) -> Iterator[None]:
+        proxy = self.wire(replica)
+        if self.between == _AT_ONCE and not proxy.connections:
+            raise Missed(f"{replica.name} had no connection to lose")
+        self.harm(proxy)
+        try:
+            yield
+        finally:
+            proxy.heal()
 
 
 def _to_nats(replica: Replica) -> TcpProxy:
@@ -79,17 +72,17 @@ def _end_untold_at_client(proxy: TcpProxy) -> None:
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    HarmWire("cut-nats", _to_nats, _cut, _AT_ONCE),
-    HarmWire("cut-off-nats", _to_nats, _cut_off),
-    HarmWire("black-hole-nats", _to_nats, _black_hole),
-    HarmWire("black-hole-nats-beyond-lease", _to_nats, _black_hole, _BEYOND_LEASE),
-    HarmWire("latency-nats", _to_nats, _slow_down, _OUTAGE),
-    HarmWire("half-open-nats-untold", _to_nats, _end_untold_at_target, _AT_ONCE),
-    HarmWire("half-open-ambassador-untold", _to_nats, _end_untold_at_client, _AT_ONCE),
-    HarmWire("cut-service", _to_service, _cut, _AT_ONCE),
-    HarmWire("cut-off-service", _to_service, _cut_off),
-    HarmWire("black-hole-service", _to_service, _black_hole, _OUTAGE),
-    HarmWire("latency-service", _to_service, _slow_down, _OUTAGE),
-    HarmWire("half-open-service-untold", _to_service, _end_untold_at_target, _AT_ONCE),
-    HarmWire("half-open-caller-untold", _to_service, _end_untold_at_client, _AT_ONCE),
+    HarmWire("cut-nats", _AT_ONCE, _to_nats, _cut),
+    HarmWire("cut-off-nats", _BRIEF, _to_nats, _cut_off),
+    HarmWire("black-hole-nats", _BRIEF, _to_nats, _black_hole),
+    HarmWire("black-hole-nats-beyond-lease", _BEYOND_LEASE, _to_nats, _black_hole),
+    HarmWire("latency-nats", _OUTAGE, _to_nats, _slow_down),
+    HarmWire("half-open-nats-untold", _AT_ONCE, _to_nats, _end_untold_at_target),
+    HarmWire("half-open-ambassador-untold", _AT_ONCE, _to_nats, _end_untold_at_client),
+    HarmWire("cut-service", _AT_ONCE, _to_service, _cut),
+    HarmWire("cut-off-service", _BRIEF, _to_service, _cut_off),
+    HarmWire("black-hole-service", _OUTAGE, _to_service, _black_hole),
+    HarmWire("latency-service", _OUTAGE, _to_service, _slow_down),
+    HarmWire("half-open-service-untold", _AT_ONCE, _to_service, _end_untold_at_target),
+    HarmWire("half-open-caller-untold", _AT_ONCE, _to_service, _end_untold_at_client),
 )

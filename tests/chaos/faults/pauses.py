@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from chaos.faults.fault import Fault, Missed
+from chaos.faults.passing import PassingHarm
 from chaos.theatre import Replica, Theatre
 from support.logging_process import LoggingProcess
 from support.nats import NatsServer
@@ -24,27 +26,19 @@ then what a customer sends twice is two events, as the publish API says."""
 
 
 @dataclass(frozen=True)
-class Pause:
-    """A process of a replica stands still for a while, which is between two numbers of seconds."""
+class Pause(PassingHarm):
+    """A process of a replica stands still for a while."""
 
-    kind: str
     part: Callable[[Replica], LoggingProcess]
-    between: tuple[float, float] = _SHORT
-    services: tuple[str, ...] = ()
 
-    @property
-    def lasts(self) -> float:
-        return self.between[1]
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(*self.between)
-        async with theatre.alone(replica):
-            process = self.part(replica)
-            process.signal(signal.SIGSTOP)
-            try:
-                await asyncio.sleep(seconds)
-            finally:
-                process.signal(signal.SIGCONT)
+    @contextmanager
+    def harmed(self, replica: Replica, chance: Random) -> Iterator[None]:
+        process = self.part(replica)
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,8 @@ def _business(replica: Replica) -> LoggingProcess:
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    Pause("pause-ambassador", _ambassador),
-    Pause("pause-ambassador-beyond-lease", _ambassador, _BEYOND_LEASE),
-    Pause("pause-service", _business, (2.0, 12.0)),
+    Pause("pause-ambassador", _SHORT, _ambassador),
+    Pause("pause-ambassador-beyond-lease", _BEYOND_LEASE, _ambassador),
+    Pause("pause-service", (2.0, 12.0), _business),
     PauseNats(),
 )

@@ -1,8 +1,8 @@
 """Configurations that change while events are in hand: other figures, a reaction that rests for a while, nonsense."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from chaos.faults.fault import Fault, Missed
+from chaos.faults.passing import PassingHarm
 from chaos.theatre import Replica, Theatre
 from choregos_contract.configuration import Configuration
 
@@ -17,6 +18,8 @@ _EACH: Final = 1.5
 """Seconds that a configuration is in force, more than an ambassador takes to notice it."""
 _TIMES: Final = 4
 _RESTS: Final = (3.0, 8.0)
+_AWAY: Final = (5.5, 8.0)
+"""Seconds; longer than an ambassador takes to give up a configuration that is gone."""
 
 
 @dataclass(frozen=True)
@@ -29,68 +32,54 @@ class Reload:
 
     async def strike(self, theatre: Theatre, chance: Random) -> None:
         replica = theatre.any_replica(chance, *self.services)
-        async with theatre.alone(replica), _restored(replica) as before:
-            since = len(replica.ambassador.lines)
-            for number in range(1, _TIMES + 1):
-                replica.ambassador.configure(_with_concurrency(before, chance.randint(1, 32), number))
+        async with theatre.alone(replica):
+            with _restored(replica, "configuration refused") as before:
+                for number in range(1, _TIMES + 1):
+                    replica.ambassador.configure(_with_concurrency(before, chance.randint(1, 32), number))
+                    await asyncio.sleep(_EACH)
+                replica.ambassador.configure_raw(b'{"version": 1, "generation"')
                 await asyncio.sleep(_EACH)
-            replica.ambassador.configure_raw(b'{"version": 1, "generation"')
-            await asyncio.sleep(_EACH)
-            _must_have_said(replica, "configuration refused", since)
 
 
 @dataclass(frozen=True)
-class Suspend:
+class Suspend(PassingHarm):
     """A reaction of an ambassador is suspended, and resumed; its replica goes on."""
 
-    kind: str = "suspend"
-    lasts: float = _RESTS[1]
-    services: tuple[str, ...] = ()
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(*_RESTS)
-        async with theatre.alone(replica), _restored(replica) as before:
+    @contextmanager
+    def harmed(self, replica: Replica, chance: Random) -> Iterator[None]:
+        with _restored(replica, "configured") as before:
             chosen = chance.randrange(len(before.reactions))
             reactions = tuple(
                 replace(reaction, suspend=number == chosen) for number, reaction in enumerate(before.reactions)
             )
-            since = len(replica.ambassador.lines)
             replica.ambassador.configure(replace(before, generation=before.generation + 1, reactions=reactions))
-            await asyncio.sleep(seconds)
-            _must_have_said(replica, "configured", since)
+            yield
 
 
 @dataclass(frozen=True)
-class TakeAway:
+class TakeAway(PassingHarm):
     """The configuration of an ambassador is gone, for long enough to count as given up, and comes again."""
 
-    kind: str = "configuration-gone"
-    lasts: float = _RESTS[1]
-    services: tuple[str, ...] = ()
-
-    async def strike(self, theatre: Theatre, chance: Random) -> None:
-        replica, seconds = theatre.any_replica(chance, *self.services), chance.uniform(5.5, _RESTS[1])
-        async with theatre.alone(replica), _restored(replica):
-            since = len(replica.ambassador.lines)
+    @contextmanager
+    def harmed(self, replica: Replica, chance: Random) -> Iterator[None]:
+        with _restored(replica, "configuration gone"):
             replica.ambassador.configure_gone()
-            await asyncio.sleep(seconds)
-            _must_have_said(replica, "configuration gone", since)
+            yield
 
 
-@asynccontextmanager
-async def _restored(replica: Replica) -> AsyncIterator[Configuration]:
-    """Yield the configuration that is mounted, and mount it again afterwards, as its next but some generation."""
-    before = replica.ambassador.configuration
+@contextmanager
+def _restored(replica: Replica, said: str) -> Iterator[Configuration]:
+    """Yield the configuration that is mounted, and mount it again afterwards, as its next but some generation.
+
+    Raise Missed if the ambassador took no note of what it was given meanwhile: it says so.
+    """
+    before, since = replica.ambassador.configuration, len(replica.ambassador.lines)
     try:
         yield before
+        if not any(line["message"] == said for line in replica.ambassador.lines[since:]):
+            raise Missed(f"{replica.name} did not say {said!r}")
     finally:
         replica.ambassador.configure(replace(before, generation=before.generation + _TIMES + 1))
-
-
-def _must_have_said(replica: Replica, message: str, since: int) -> None:
-    """Raise Missed if the ambassador took no note of what it was given."""
-    if not any(line["message"] == message for line in replica.ambassador.lines[since:]):
-        raise Missed(f"{replica.name} did not say {message!r}")
 
 
 def _with_concurrency(configuration: Configuration, concurrency: int, later: int) -> Configuration:
@@ -100,4 +89,8 @@ def _with_concurrency(configuration: Configuration, concurrency: int, later: int
     return replace(configuration, generation=configuration.generation + later, reactions=reactions)
 
 
-FAULTS: Final[tuple[Fault, ...]] = (Reload(), Suspend(), TakeAway())
+FAULTS: Final[tuple[Fault, ...]] = (
+    Reload(),
+    Suspend("suspend", _RESTS),
+    TakeAway("configuration-gone", _AWAY),
+)
