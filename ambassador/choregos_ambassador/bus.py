@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import nats.errors
-from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from choregos_ambassador.connection import Connection
@@ -43,12 +42,11 @@ class Bus(Connection):
     async def publish(self, record: Record) -> Stored:
         """Store one record; raises BusFault or TooLarge."""
         self.check_size(record)
-        return self._accepted(await self.ask(record.subject, record.payload, dict(record.headers)))
+        return self._accepted(await self.ask(record.subject, record.payload, record.block))
 
     async def replace(self, record: Record, last: int) -> Stored:
         """Store a record if `last` is the last sequence of its subject, 0 for none; raises BusFault, TooLarge and Conflict."""
-        headers = {**record.headers, "Nats-Expected-Last-Subject-Sequence": str(last)}
-        return await self.publish(Record(record.subject, headers, record.payload))
+        return await self.publish(_with_headers(record, {"Nats-Expected-Last-Subject-Sequence": str(last)}))
 
     async def publish_all(self, records: Sequence[Record], *, first_last: bool = False) -> list[Stored]:
         """Store records in order, as one atomic batch where the server can (ADR-50); raises BusFault or TooLarge.
@@ -67,11 +65,11 @@ class Bus(Connection):
         """Raise TooLarge where the server would cut the connection, or the stream refuse the record for ever."""
         if self.client.is_connected and record.size > self.max_payload:
             raise TooLarge(record.size, self.max_payload)
-        if record.header_size > MAX_HEADERS:
-            raise TooLarge(record.header_size, MAX_HEADERS, "of headers")
+        if len(record.block) > MAX_HEADERS:
+            raise TooLarge(len(record.block), MAX_HEADERS, "of headers")
 
     def _fits_batch(self, record: Record) -> bool:
-        return record.size + BATCH_HEADERS <= self.max_payload and record.header_size + BATCH_HEADERS <= MAX_HEADERS
+        return record.size + BATCH_HEADERS <= self.max_payload and len(record.block) + BATCH_HEADERS <= MAX_HEADERS
 
     async def stream_created(self, stream: str) -> str:
         """Return the creation time of a stream, as the server writes it; raises BusFault."""
@@ -96,30 +94,37 @@ class Bus(Connection):
         A batch in which one record is a duplicate is refused whole: it was stored before, if perhaps by halves.
         """
         batch = self._batches.next().decode()
-        for index, record in enumerate(records[:-1], start=1):
-            await self._send(record, {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)})
+        *firsts, last = [
+            _with_headers(record, {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index)})
+            for index, record in enumerate(records, start=1)
+        ]
+        for record in firsts:
+            self._send(record)
         reach("before-commit")
-        last = records[-1]
-        commit = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(records)), "Nats-Batch-Commit": "1"}
-        message = await self.ask(last.subject, last.payload, {**last.headers, **commit})
-        error = acknowledgement(message.data).error
+        commit = _with_headers(last, {"Nats-Batch-Commit": "1"})
+        answer = await self.ask(commit.subject, commit.payload, commit.block)
+        error = acknowledgement(answer).error
         if error is not None and error.err_code in _ONE_BY_ONE:
             log.debug("batch refused", error=error.description)
             return None
-        answer = self._accepted(message)
-        return [Stored(answer.stream, answer.seq - len(records) + index) for index in range(1, len(records) + 1)]
+        stored = self._accepted(answer)
+        return [Stored(stored.stream, stored.seq - len(records) + index) for index in range(1, len(records) + 1)]
 
-    async def _send(self, record: Record, extra: Mapping[str, str]) -> None:
+    def _send(self, record: Record) -> None:
         try:
-            await self.client.publish(record.subject, record.payload, headers={**record.headers, **extra})
-        except (nats.errors.Error, OSError) as error:
-            raise self._fault(error) from error
+            self.client.send(record.subject.encode(), record.payload, headers=record.block)
+        except nats.errors.Error as error:
+            raise self._fault(error, record.subject) from error
 
-    def _accepted(self, answer: Msg) -> Stored:
-        stored = acknowledgement(answer.data)
+    def _accepted(self, answer: bytes) -> Stored:
+        stored = acknowledgement(answer)
         if stored.error is not None:
             if stored.error.err_code in _CONFLICTS:
                 raise Conflict(stored.error.description)
             self._metrics.bus_faults.inc()
             raise BusFault(stored.error.description, err_code=stored.error.err_code)
         return stored
+
+
+def _with_headers(record: Record, headers: Mapping[str, str]) -> Record:
+    return Record(record.subject, {**record.headers, **headers}, record.payload)

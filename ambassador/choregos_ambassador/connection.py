@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 import msgspec
 import nats.errors
-from nats.aio.msg import Msg
 
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.denials import Denials, read_denial
@@ -16,12 +15,11 @@ from choregos_ambassador.jetstream_info import DurableInfo, Info, StreamInfo
 from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.nats_client import PermanentClient
+from choregos_ambassador.request_reply import ANSWER_TIMEOUT, Requests
 from choregos_ambassador.server_clock import ServerClock, steady
 from choregos_ambassador.silence import Silence
 from choregos_ambassador.storing import BusFault
 
-ANSWER_TIMEOUT: Final = 5.0
-"""Seconds to wait for JetStream's answer."""
 PING_EVERY: Final = 5
 UNANSWERED_PINGS: Final = 2
 """A connection on which NATS says nothing is given up within 15 s: before any lease can end that was renewed when it still did
@@ -29,23 +27,6 @@ UNANSWERED_PINGS: Final = 2
 
 
 T = TypeVar("T", bound=Info)
-
-
-class _Wait:
-    """A request on its way to an answer, or to a fault that says why there will be none."""
-
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.clock = asyncio.timeout(ANSWER_TIMEOUT)
-        self.fault = f"no answer from JetStream within {ANSWER_TIMEOUT:g} s"
-        self.asked = time.monotonic()
-        self.ended = False
-
-    def end(self, fault: str) -> None:
-        if not self.clock.expired():
-            self.fault = fault
-            self.ended = True
-            self.clock.reschedule(0)
 
 
 class Connection:
@@ -58,7 +39,7 @@ class Connection:
         self.clock = ServerClock()
         self._silence = Silence()
         self._metrics = metrics
-        self._waits: set[_Wait] = set()
+        self._requests = Requests(self.client)
         self._told: set[str] = set()
         self._denials = Denials(self.client.force_reconnect)
 
@@ -81,6 +62,7 @@ class Connection:
             disconnected_cb=self._disconnected,
             reconnected_cb=self._reconnected,
         )
+        await self._requests.start()
         self._up()
 
     @property
@@ -96,7 +78,7 @@ class Connection:
 
     async def request(self, subject: str, payload: bytes = b"") -> bytes:
         """Ask a JetStream API subject; raises BusFault."""
-        return (await self.ask(subject, payload, None)).data
+        return await self.ask(subject, payload)
 
     async def durable_info(self, stream: str, durable: str) -> DurableInfo:
         """Ask what JetStream knows of a durable; raises BusFault, with the code of JetStream's error."""
@@ -120,21 +102,19 @@ class Connection:
             raise BusFault(info.error.description, err_code=info.error.err_code)
         return info
 
-    async def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
+    async def ask(self, subject: str, payload: bytes, headers: bytes = b"") -> bytes:
         """Ask a subject; raises BusFault."""
-        wait = _Wait(subject)
-        self._waits.add(wait)
+        asked = time.monotonic()
         try:
-            async with wait.clock:
-                answer = await self.client.request(subject, payload, timeout=ANSWER_TIMEOUT, headers=headers)
+            answer = await self._requests.ask(subject, payload, headers)
+        except BusFault:
+            self._metrics.bus_faults.inc()
+            raise
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            if not wait.ended:
-                self._silence.failed(error, wait.asked)
-                await self._leave_if_silent()
-            raise self._fault(error, wait) from error
-        finally:
-            self._waits.discard(wait)
-        self._silence.answered(answer.data, wait.asked)
+            self._silence.failed(error, asked)
+            await self._leave_if_silent()
+            raise self._fault(error, subject) from error
+        self._silence.answered(answer, asked)
         await self._leave_if_silent()
         return answer
 
@@ -145,18 +125,18 @@ class Connection:
             if await self.client.leave():
                 log.warning("left a silent server", nats=left)
 
-    def _fault(self, error: BaseException, wait: _Wait | None = None) -> BusFault:
+    def _fault(self, error: BaseException, subject: str) -> BusFault:
         """Say in words what went wrong, and count it."""
         self._metrics.bus_faults.inc()
         match error:
             case nats.errors.OutboundBufferLimitError() | nats.errors.ConnectionClosedError():
                 return BusFault("NATS is not connected")
-            case nats.errors.NoRespondersError() if wait and wait.subject.startswith("$JS.API."):
+            case nats.errors.NoRespondersError() if subject.startswith("$JS.API."):
                 return BusFault("nobody answers: JetStream is not enabled for this server or account, or not ready")
             case nats.errors.NoRespondersError():
                 return BusFault("no stream takes this subject: the bus is not wired, or JetStream is not ready")
-            case TimeoutError() if wait:
-                return BusFault(wait.fault)
+            case TimeoutError():
+                return BusFault(f"no answer from JetStream within {ANSWER_TIMEOUT:g} s")
             case _:
                 return BusFault(str(error) or type(error).__name__)
 
@@ -179,8 +159,8 @@ class Connection:
         self._up()
 
     async def _disconnected(self) -> None:
-        for wait in self._waits:  # its answer will not come: asked again, it is there as soon as NATS is
-            wait.end("the connection to NATS was cut before its answer")
+        # Their answers will not come: asked again, they are there as soon as NATS is.
+        self._requests.end("the connection to NATS was cut before its answer")
         if self.connected.is_set():
             self.connected.clear()
             self.clock.forget()
@@ -191,9 +171,8 @@ class Connection:
         text = str(error) or type(error).__name__
         if denial := read_denial(text):
             self._denials.tell(denial)
-            for wait in self._waits:
-                if denial.publish and wait.subject == denial.subject:
-                    wait.end(f"NATS does not permit to publish to {denial.subject}")
+            if denial.publish:
+                self._requests.end(f"NATS does not permit to publish to {denial.subject}", denial.subject)
         elif text not in self._told:  # once until it is connected, however often it tries
             self._told.add(text)
             log.warning("nats", error=text)

@@ -7,12 +7,13 @@ and again until JetStream confirms it or the lease ends; whoever settles an even
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 import nats.errors
-from nats.aio.msg import Msg
 
+from choregos_ambassador import nats_headers
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import ACK_WAIT, Delivery
 from choregos_ambassador.fail_point import reach
@@ -46,12 +47,11 @@ class Leases:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._held: set[Delivery] = set()
-        self._unconfirmed: dict[str, _Unconfirmed] = {}
-        self._renewals: dict[str, _Unconfirmed] = {}
-        self._outgoing: list[tuple[str, _Unconfirmed]] = []
-        self._sending: asyncio.Future[None] | None = None
+        self._unconfirmed: dict[bytes, _Unconfirmed] = {}
+        self._renewals: dict[bytes, _Unconfirmed] = {}
+        self._outgoing: list[tuple[bytes, _Unconfirmed]] = []
         self._awake = time.monotonic()
-        self._inbox = ""
+        self._inbox = bus.client.new_inbox().encode()
         self._number = 0
         self._all_confirmed = asyncio.Event()
         self._all_confirmed.set()
@@ -60,8 +60,7 @@ class Leases:
     async def start(self) -> None:
         """Begin to renew and to listen for confirmations; the bus is connected."""
         self._awake = time.monotonic()
-        self._inbox = self._bus.client.new_inbox()
-        await self._bus.client.subscribe(f"{self._inbox}.*", cb=self._confirmed)
+        await self._bus.client.receive(f"{self._inbox.decode()}.*", self._confirmed)
         self._keeper = watched(self._keep_forever(), "lease keeper")
 
     def hold(self, delivery: Delivery) -> None:
@@ -110,34 +109,30 @@ class Leases:
             asyncio.get_running_loop().call_later(GATHER, self._send_outgoing)
         self._outgoing.append((reply, settlement))
 
-    def _next_reply(self) -> str:
+    def _next_reply(self) -> bytes:
         self._number += 1
-        return f"{self._inbox}.{self._number}"
+        return b"%b.%d" % (self._inbox, self._number)
 
     def _send_outgoing(self) -> None:
-        self._sending = asyncio.ensure_future(self._send_all(self._outgoing))
-        self._outgoing = []
-
-    async def _send_all(self, outgoing: list[tuple[str, _Unconfirmed]]) -> None:
+        outgoing, self._outgoing = self._outgoing, []
         for reply, settlement in outgoing:
-            await self._send(reply, settlement)
+            self._send(reply, settlement)
 
-    async def _send(self, reply: str, settlement: _Unconfirmed) -> None:
-        try:
-            await self._bus.client.publish(settlement.delivery.ack_subject, settlement.verb, reply=reply)
-        except (nats.errors.Error, OSError):
-            return  # sent again by the keeper, until the lease ends
+    def _send(self, reply: bytes, message: _Unconfirmed) -> None:
+        # What cannot be sent now is not confirmed either, and so sent again by the keeper, until the lease ends.
+        with suppress(nats.errors.Error):
+            self._bus.client.send(message.delivery.ack_subject, message.verb, reply=reply)
 
-    async def _confirmed(self, message: Msg) -> None:
-        if (message.headers or {}).get("Status"):
+    def _confirmed(self, reply: bytes, _reply: bytes, headers: bytes, _payload: bytes) -> None:
+        if headers and nats_headers.status(headers):
             return  # nobody there to confirm it: between two leaders, say
-        if renewal := self._renewals.pop(message.subject, None):
+        if renewal := self._renewals.pop(reply, None):
             renewal.delivery.renewed = max(renewal.delivery.renewed, renewal.sent)
         else:
             reach("confirmed")
-            self._forget(message.subject)
+            self._forget(reply)
 
-    def _forget(self, reply: str) -> None:
+    def _forget(self, reply: bytes) -> None:
         self._unconfirmed.pop(reply, None)
         if not self._unconfirmed:
             self._all_confirmed.set()
@@ -146,9 +141,9 @@ class Leases:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            await self._renew_all(now)
+            self._renew_all(now)
             for reply, settlement in list(self._unconfirmed.items()):
-                await self._insist(reply, settlement, now)
+                self._insist(reply, settlement, now)
             if now - self._awake < PAUSED or await self._caught_up():
                 self._awake = now
 
@@ -160,26 +155,23 @@ class Leases:
             return False  # the last is uvloop's, of a connection whose end nobody has been told of yet
         return True
 
-    async def _renew_all(self, now: float) -> None:
+    def _renew_all(self, now: float) -> None:
         """Renew what is due, and again what was not confirmed; what is lost is never renewed, for it is another's."""
         self._renewals = {reply: each for reply, each in self._renewals.items() if now - each.sent <= ACK_WAIT}
         asked = {each.delivery for each in self._renewals.values() if now - each.sent < CONFIRM_WITHIN}
         for delivery in self._held - asked:
             if RENEW_EVERY <= now - delivery.renewed <= ACK_WAIT:
-                await self._renew(delivery, now)
+                self._renew(delivery, now)
 
-    async def _renew(self, delivery: Delivery, now: float) -> None:
+    def _renew(self, delivery: Delivery, now: float) -> None:
         reply = self._next_reply()
-        self._renewals[reply] = _Unconfirmed(delivery, _PROGRESS, now)
-        try:
-            await self._bus.client.publish(delivery.ack_subject, _PROGRESS, reply=reply)
-        except (nats.errors.Error, OSError):
-            return  # tried again as one that is not confirmed
+        self._renewals[reply] = renewal = _Unconfirmed(delivery, _PROGRESS, now)
+        self._send(reply, renewal)
 
-    async def _insist(self, reply: str, settlement: _Unconfirmed, now: float) -> None:
+    def _insist(self, reply: bytes, settlement: _Unconfirmed, now: float) -> None:
         if settlement.delivery.lost:
             log.warning("settlement unconfirmed", sequence=settlement.delivery.sequence, verb=settlement.verb.decode())
             self._forget(reply)
         elif now - settlement.sent >= CONFIRM_WITHIN:
             settlement.sent = now
-            await self._send(reply, settlement)
+            self._send(reply, settlement)

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 import nats.errors
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from choregos_ambassador import nats_headers
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery, parse
 from choregos_ambassador.jetstream_info import NO_CONSUMER, NO_STREAM
@@ -82,7 +82,7 @@ class Puller:
         gone: Callable[[bool], None],
     ) -> None:
         self._bus = bus
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}".encode()
         self._stream = stream
         self._durable = durable
         self._arrived = arrived
@@ -105,9 +105,9 @@ class Puller:
         """Subscribe; the bus is connected."""
         for lane in self._lanes:
             received = partial(self._received, lane)
-            lane.subscription = await self._bus.client.subscribe(f"{lane.inbox}.*.*", cb=received)
+            lane.subscription = await self._bus.client.receive(f"{lane.inbox}.*.*", received)
 
-    async def pull(self, batch: int, *, wait: bool = True) -> None:
+    def pull(self, batch: int, *, wait: bool = True) -> None:
         """Ask for `batch` more events.
 
         Without `wait`, for those that are there now: a reaction without events keeps no place from one with events.
@@ -120,8 +120,8 @@ class Puller:
         patience = {"expires": int(EXPIRES * 1e9)} if wait else {"no_wait": True}
         request = msgspec.json.encode({"batch": batch, **patience})
         try:
-            await self._bus.client.publish(self._subject, request, reply=f"{lane.inbox}.{self._number}.{batch}")
-        except (nats.errors.Error, OSError):
+            self._bus.client.send(self._subject, request, reply=f"{lane.inbox}.{self._number}.{batch}".encode())
+        except nats.errors.Error:
             self._give_back(lane, batch, PAUSE)
 
     def forget_lost(self) -> None:
@@ -149,17 +149,16 @@ class Puller:
             if subscription is not None and not self._bus.client.is_closed:
                 await subscription.unsubscribe()
 
-    async def _received(self, lane: _Lane, message: Msg) -> None:
-        if not message.reply:
-            self._status(lane, message)
+    def _received(self, lane: _Lane, subject: bytes, reply: bytes, headers: bytes, data: bytes) -> None:
+        if not reply:
+            self._status(lane, subject, headers)
             return
         self._taken(lane, 1)
         self._told(gone=False)
-        self._arrived(parse(message.subject, message.reply, message.headers, message.data))
+        self._arrived(parse(subject, reply, headers, data))
 
-    def _status(self, lane: _Lane, message: Msg) -> None:
-        headers = message.headers or {}
-        status = f"{headers.get('Status', '')} {headers.get('Description', '')}".strip()
+    def _status(self, lane: _Lane, subject: bytes, headers: bytes) -> None:
+        status = nats_headers.status(headers)
         if status.startswith("100"):
             return
         pause = next((seconds for prefix, seconds in STATUSES if status.startswith(prefix)), PAUSE)
@@ -174,8 +173,8 @@ class Puller:
             if not status.startswith(ROUTINE):
                 log.warning("pull refused", durable=self._durable, status=status)
         # The pull's own subject ends in its number and batch; how much of the batch is left, the server says.
-        _, number, batch = message.subject.rsplit(".", 2)
-        left = headers.get("Nats-Pending-Messages", "")
+        _, number, batch = subject.decode().rsplit(".", 2)
+        left = nats_headers.read(headers).get("Nats-Pending-Messages", "")
         places = int(left if left.isdecimal() else batch) if int(number) > lane.given_up else 0
         self._give_back(lane, places, pause)
 

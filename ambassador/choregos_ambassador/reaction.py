@@ -114,7 +114,7 @@ class RunningReaction:
         if free <= 0 or self._puller.outstanding * 2 >= self.role.delivery.concurrency:
             return
         if places := self._gate.take(free, self._wake):
-            watched(self._puller.pull(places, wait=places == free or not self._gate.contended), "pull")
+            self._puller.pull(places, wait=places == free or not self._gate.contended)
 
     def _arrived(self, delivery: Delivery) -> None:
         self._leases.hold(delivery)

@@ -1,11 +1,12 @@
 """Storing on the bus: the record that goes out, the acknowledgement that comes back, and what goes wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import msgspec
 
+from choregos_ambassador import nats_headers
 from choregos_ambassador.jetstream_info import Error
 
 MAX_HEADERS: Final = 64 * 1024 - 1
@@ -39,23 +40,22 @@ class TooLarge(Exception):  # noqa: N818
         self.limit = limit
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, dict=True):
     """A message to be stored."""
 
     subject: str
     headers: Mapping[str, str]
     payload: bytes
 
+    @cached_property
+    def block(self) -> bytes:
+        """The header block."""
+        return nats_headers.write(self.headers)
+
     @property
     def size(self) -> int:
         """Bytes that count against `max_payload`: header block and payload."""
-        return self.header_size + len(self.payload)
-
-    @property
-    def header_size(self) -> int:
-        """Bytes of the header block."""
-        return 12 + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in self.headers.items())
+        return len(self.block) + len(self.payload)
 
 
 class Stored(msgspec.Struct):

@@ -72,4 +72,4 @@ def delivered(event: Event, number: int = 1) -> Delivery:
     subject = NAMES.event_subject(event.type, event.correlation_id, event.partition_key)
     headers = cloudevents_nats.encode(event)
     stored = 1_767_323_045_678_000_000
-    return Delivery(subject, headers, event.data, "", NAMES.event_stream, number, 4711, stored)
+    return Delivery(subject, headers, event.data, b"", number, 4711, stored, NAMES.event_stream)

@@ -81,9 +81,14 @@ async def taking_pulls(jetstream: Client) -> "asyncio.Queue[Msg]":
 
 
 async def end_pull(jetstream: Client, request: Msg, status: str, description: str = "", **headers: str) -> None:
-    """Answer a pull with a status message."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    await jetstream.publish(request.reply, headers={"Status": status, "Description": description, **named})
+    """Answer a pull with a status message, as the server writes it: in the first line, where nats-py writes none."""
+    lines = [
+        f"NATS/1.0 {status} {description}",
+        *(f"{name.replace('_', '-')}: {text}" for name, text in headers.items()),
+    ]
+    block = "\r\n".join([*lines, "", ""])
+    await jetstream._send_command(f"HPUB {request.reply} {len(block)} {len(block)}\r\n{block}\r\n".encode())
+    await jetstream._flush_pending()
 
 
 async def test_places_of_a_swallowed_pull_come_back_however_busy_the_reaction_is(
@@ -101,11 +106,11 @@ async def test_places_of_a_swallowed_pull_come_back_however_busy_the_reaction_is
 
         await jetstream.subscribe(PULLS, cb=play)
         await barrier(jetstream)
-        await puller.pull(5)
+        puller.pull(5)
         async with asyncio.timeout(10):
             while not ledger.returned:
                 busy = ledger.arrived
-                await puller.pull(1)
+                puller.pull(1)
                 await ledger.until(lambda busy=busy: ledger.arrived > busy)  # type: ignore[misc]
                 puller.forget_lost()
         assert ledger.returned == 5
@@ -116,17 +121,17 @@ async def test_the_places_that_a_pull_did_not_fill_come_back_once() -> None:
     ledger = Ledger()
     async with pulling(ledger) as (puller, jetstream):
         requests = await taking_pulls(jetstream)
-        await puller.pull(10)
+        puller.pull(10)
         request = await requests.get()
         for _ in range(3):
             await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT)
         await end_pull(jetstream, request, "408", "Request Timeout", Nats_Pending_Messages="7")
         await ledger.until(lambda: ledger.returned == 7)
         assert (ledger.arrived, puller.outstanding) == (3, 0)
-        await puller.pull(2)
+        puller.pull(2)
         puller.forget_all()
         await end_pull(jetstream, await requests.get(), "408", "Request Timeout", Nats_Pending_Messages="2")
-        await puller.pull(1)
+        puller.pull(1)
         await jetstream.publish((await requests.get()).reply, b"{}", reply=ACK_SUBJECT)
         await ledger.until(lambda: ledger.arrived == 4)
         assert ledger.returned == 7 + 2, "what was given up is not given back again"
@@ -136,7 +141,7 @@ async def test_an_event_with_a_status_header_is_an_event() -> None:
     ledger = Ledger()
     async with pulling(ledger) as (puller, jetstream):
         requests = await taking_pulls(jetstream)
-        await puller.pull(2)
+        puller.pull(2)
         request = await requests.get()
         await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT, headers={"Status": "404"})
         await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT, headers={"Status": "paid"})
@@ -147,15 +152,15 @@ async def test_an_event_with_a_status_header_is_an_event() -> None:
 async def test_a_durable_is_gone_when_told_so_or_unanswered_twice() -> None:
     ledger = Ledger()
     async with pulling(ledger) as (puller, jetstream):
-        await puller.pull(1)
+        puller.pull(1)
         await ledger.until(lambda: ledger.returned == 1)
         assert ledger.gone == [], "once may be between two leaders"
-        await puller.pull(1)
+        puller.pull(1)
         await ledger.until(lambda: ledger.returned == 2)
         await ledger.until(lambda: ledger.gone == [True])
         requests = await taking_pulls(jetstream)
         for number, (status, description) in enumerate((("408", "Request Timeout"), ("409", "Consumer Deleted")), 3):
-            await puller.pull(1)
+            puller.pull(1)
             await end_pull(jetstream, await requests.get(), status, description)
             await ledger.until(lambda number=number: ledger.returned == number)  # type: ignore[misc]
         assert ledger.gone == [True, False, True]
@@ -173,10 +178,10 @@ async def test_a_durable_is_not_gone_because_jetstream_is_away() -> None:
         await player.subscribe("$JS.API.CONSUMER.INFO.stream.durable", cb=away)
         await player.flush()
         for number in range(1, 4):
-            await puller.pull(1)
+            puller.pull(1)
             await ledger.until(lambda number=number: ledger.returned == number)  # type: ignore[misc]
         async with asyncio.timeout(10):
             await asked.wait()
-        await puller.pull(1)
+        puller.pull(1)
         await ledger.until(lambda: ledger.returned == 4)
         assert ledger.gone == []

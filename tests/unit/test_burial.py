@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from choregos_ambassador import nats_headers
 from choregos_ambassador.burial import Burial
 from choregos_ambassador.dead_letter import Reason
 from choregos_ambassador.delivery import Delivery, parse
@@ -46,7 +47,12 @@ class TightBus:
 
 def delivered(**more: str) -> Delivery:
     subject = "choregos.shipping.default.ev.DeliveryRequested.3.17"
-    return parse(subject, "$JS.ACK.events.durable.1.1234.99.1767323045678000000.7", {**HEADERS, **more}, b"x" * 5000)
+    return parse(
+        subject.encode(),
+        b"$JS.ACK.events.durable.1.1234.99.1767323045678000000.7",
+        nats_headers.write({**HEADERS, **more}),
+        b"x" * 5000,
+    )
 
 
 async def test_a_letter_that_does_not_fit_even_truncated_is_a_bus_fault_and_nothing_is_acknowledged() -> None:

@@ -40,7 +40,9 @@ def delivered(
     subject: str = SUBJECT,
 ) -> Delivery:
     reply = f"$JS.ACK.events.durable.{number}.{sequence}.99.1767323045678000000.7"
-    return parse(subject, reply, HEADERS if headers is None else headers, data)
+    delivery = parse(subject.encode(), reply.encode(), b"", data)
+    delivery.headers = HEADERS if headers is None else headers
+    return delivery
 
 
 def written(delivery: Delivery, cause: Cause = REJECTED, *, failure_emitted: bool = False) -> Record:

@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
-from choregos_ambassador.nats_client import FIRST_PAUSE, LONGEST_PAUSE, PermanentClient, pause
+from choregos_ambassador import nats_headers
+from choregos_ambassador.nats_client import FIRST_PAUSE, LONGEST_PAUSE, pause
 
 lines = st.lists(
     st.binary(max_size=30)
@@ -34,7 +35,7 @@ lines = st.lists(
 @example([b"a: 1", b"", b"b: 2"])
 def test_headers_are_read_as_nats_py_reads_them(block: list[bytes]) -> None:
     raw = b"\r\n".join(block) + b"\r\n\r\n"
-    assert PermanentClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+    assert nats_headers.read(b"NATS/1.0\r\n" + raw) == Client._parse_header_lines(raw)
 
 
 @given(st.integers(0, 10**9))

@@ -48,7 +48,7 @@ class MoodyBus:
 
 
 def delivered() -> Delivery:
-    return parse("s", "$JS.ACK.events.durable.1.1234.99.1767323045678000000.7", {}, b"")
+    return parse(b"s", b"$JS.ACK.events.durable.1.1234.99.1767323045678000000.7", b"", b"")
 
 
 @pytest.fixture(autouse=True)
