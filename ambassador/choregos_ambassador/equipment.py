@@ -11,6 +11,7 @@ from choregos_ambassador.notes import Notes
 from choregos_ambassador.outbox import Outbox
 from choregos_ambassador.report import Report
 from choregos_ambassador.targets import Targets
+from choregos_ambassador.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,4 @@ class Equipment:
     inbox: Inbox
     notes: Notes
     report: Report
+    workers: Workers

@@ -22,8 +22,6 @@ from choregos_ambassador.tasks import watched
 
 RENEW_EVERY: Final = 10.0
 CONFIRM_WITHIN: Final = 2
-GATHER: Final = 0.001
-"""Seconds that a settlement waits for others, so that they go out in one write."""
 TICK: Final = 0.5
 """Seconds between two looks at what is held."""
 CLOSE_WITHIN: Final = 5.0
@@ -49,7 +47,6 @@ class Leases:
         self._held: set[Delivery] = set()
         self._unconfirmed: dict[bytes, _Unconfirmed] = {}
         self._renewals: dict[bytes, _Unconfirmed] = {}
-        self._outgoing: list[tuple[bytes, _Unconfirmed]] = []
         self._awake = time.monotonic()
         self._inbox = bus.client.new_inbox().encode()
         self._number = 0
@@ -102,26 +99,18 @@ class Leases:
     def _settle(self, delivery: Delivery, verb: bytes) -> None:
         self.let_go(delivery)
         reply = self._next_reply()
-        settlement = _Unconfirmed(delivery, verb, time.monotonic())
-        self._unconfirmed[reply] = settlement
+        self._unconfirmed[reply] = settlement = _Unconfirmed(delivery, verb, time.monotonic())
         self._all_confirmed.clear()
-        if not self._outgoing:
-            asyncio.get_running_loop().call_later(GATHER, self._send_outgoing)
-        self._outgoing.append((reply, settlement))
+        self._send(reply, settlement)
 
     def _next_reply(self) -> bytes:
         self._number += 1
         return b"%b.%d" % (self._inbox, self._number)
 
-    def _send_outgoing(self) -> None:
-        outgoing, self._outgoing = self._outgoing, []
-        for reply, settlement in outgoing:
-            self._send(reply, settlement)
-
     def _send(self, reply: bytes, message: _Unconfirmed) -> None:
         # What cannot be sent now is not confirmed either, and so sent again by the keeper, until the lease ends.
         with suppress(nats.errors.Error):
-            self._bus.client.send(message.delivery.ack_subject, message.verb, reply=reply)
+            self._bus.client.send(message.delivery.ack_subject, message.verb, reply=reply, at_once=False)
 
     def _confirmed(self, reply: bytes, _reply: bytes, headers: bytes, _payload: bytes) -> None:
         if headers and nats_headers.status(headers):

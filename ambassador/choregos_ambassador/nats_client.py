@@ -25,6 +25,8 @@ from choregos_ambassador.tasks import watched
 
 CLOSE_WITHIN: Final = 1.0
 """Seconds that the end of a connection is waited for."""
+GATHER: Final = 0.001
+"""Seconds that a message which need not go out at once waits for others."""
 FIRST_PAUSE: Final = 1.0
 """Seconds within which, by chance, the servers are tried after a connection was cut; doubled each time none will have us ..."""
 LONGEST_PAUSE: Final = 4.0
@@ -67,7 +69,8 @@ class PermanentClient(Client):
     def __init__(self, credentials: Credentials) -> None:
         super().__init__()
         self._ps: MessageParser = MessageParser(self)
-        self._writing = False
+        self._writes_now = False
+        self._writes_later = False
         self._credentials = credentials
         self._rounds = 0
         self._untried = 0
@@ -86,12 +89,15 @@ class PermanentClient(Client):
         self._ps.receivers.pop(sid, None)
         super()._remove_sub(sid, max_msgs)
 
-    def send(self, subject: bytes, payload: bytes, *, reply: bytes = b"", headers: bytes = b"") -> None:
-        """Publish without a coroutine for each message: all of one turn of the loop go out in one write.
+    def send(
+        self, subject: bytes, payload: bytes, *, reply: bytes = b"", headers: bytes = b"", at_once: bool = True
+    ) -> None:
+        """Publish, without a coroutine and a write for each message: all that is sent in one turn of the loop is one write.
 
-        Raises nats.errors.Error where it cannot go out. The subjects are not looked at.
+        What need not go out at once waits for others, but no longer than GATHER. The subjects are not looked at. Raises
+        nats.errors.Error where it cannot go out.
         """
-        if not self.is_connected:
+        if self._status != Client.CONNECTED:
             raise OutboundBufferLimitError
         size = len(headers) + len(payload)
         if size > self._max_payload:
@@ -102,14 +108,24 @@ class PermanentClient(Client):
             command = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if not self._writing:
-            self._writing = True
-            asyncio.get_running_loop().call_soon(self._write)
+        if at_once and not self._writes_now:
+            self._writes_now = True
+            asyncio.get_running_loop().call_soon(self._write_now)
+        elif not at_once and not self._writes_later:
+            self._writes_later = True
+            asyncio.get_running_loop().call_later(GATHER, self._write_later)
+
+    def _write_now(self) -> None:
+        self._writes_now = False
+        self._write()
+
+    def _write_later(self) -> None:
+        self._writes_later = False
+        self._write()
 
     def _write(self) -> None:
         """Write what has gathered, nats-py's own commands among it, so that everything goes out in its order."""
-        self._writing = False
-        if not self.is_connected or self._transport is None:
+        if not self._pending or not self.is_connected or self._transport is None:
             return
         commands, self._pending, self._pending_data_size = self._pending, [], 0
         try:

@@ -10,7 +10,7 @@ from choregos_ambassador.log import log
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.pull import EXPIRES, Puller
 from choregos_ambassador.role import Role
-from choregos_ambassador.tasks import surface, watched
+from choregos_ambassador.tasks import watched
 
 SWEEP: Final = 2.0
 """Seconds between two looks for lost pulls."""
@@ -30,12 +30,15 @@ class RunningReaction:
         self._leases = equipment.leases
         self._notes = equipment.notes
         self._loop = asyncio.get_running_loop()
-        self._hops: set[asyncio.Task[None]] = set()
+        self._workers = equipment.workers
+        self._in_hand = 0
+        self._nothing_in_hand = asyncio.Event()
+        self._nothing_in_hand.set()
         self._pulling = False
         self._woken = False
         self._resumes = 0.0
         self._sweeper: asyncio.Task[None] | None = None
-        metrics.in_flight.labels(self.role.event).set_function(lambda: len(self._hops))
+        metrics.in_flight.labels(self.role.event).set_function(lambda: self._in_hand)
         self._present = metrics.consumer_present.labels(self.role.event)
         names = self.role.configuration.bus
         self._puller = Puller(
@@ -52,7 +55,7 @@ class RunningReaction:
     @property
     def in_hand(self) -> int:
         """Events in hand."""
-        return len(self._hops)
+        return self._in_hand
 
     @property
     def role(self) -> Role:
@@ -84,8 +87,7 @@ class RunningReaction:
             self._gate.part(self._wake)
             self._bus.on_connected.remove(self._reconnected)
         await self._puller.stop()
-        while self._hops:
-            await asyncio.wait(self._hops)
+        await self._nothing_in_hand.wait()
 
     async def stop(self) -> None:
         """Drain, and end."""
@@ -103,7 +105,7 @@ class RunningReaction:
 
     @property
     def _free(self) -> int:
-        return self.role.delivery.concurrency - len(self._hops) - self._puller.outstanding
+        return self.role.delivery.concurrency - self._in_hand - self._puller.outstanding
 
     def _refill(self) -> None:
         """Pull for the free slots; while half of them are pulled for already, what there is will come without more."""
@@ -119,22 +121,25 @@ class RunningReaction:
     def _arrived(self, delivery: Delivery) -> None:
         self._leases.hold(delivery)
         self._gate.enter()
-        wanted = self._active and not delivery.lost
-        run = self.hop.run(delivery) if wanted else self._decline(delivery)
-        task = asyncio.create_task(run)
-        self._hops.add(task)
-        task.add_done_callback(self._ended)
+        self._in_hand += 1
+        self._nothing_in_hand.clear()
+        self._workers.run(self._take(delivery))
+
+    async def _take(self, delivery: Delivery) -> None:
+        """Send an event on its hop, or hand it back if it is not wanted any more."""
+        try:
+            await (self.hop.run(delivery) if self._active and not delivery.lost else self._decline(delivery))
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._nothing_in_hand.set()
+            self._gate.leave()
+            self._wake()
 
     async def _decline(self, delivery: Delivery) -> None:
         """Hand back what a pull of before brings: after the last of these pulls, or at once for another replica."""
         await self._notes.handed_back(delivery, self.role)
         self._leases.hand_back(delivery, EXPIRES if self.role.reaction.suspend else RETURN_AT_ONCE)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._hops.discard(task)
-        self._gate.leave()
-        surface(task)
-        self._wake()
 
     def _returned(self, places: int, pause: float) -> None:
         self._gate.give_back(places)

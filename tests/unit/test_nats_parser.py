@@ -64,7 +64,7 @@ others = st.sampled_from([b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b"-ERR 'No'\r\n"
 
 async def found(sent: bytes, cuts: list[int], *, by: type[Parser]) -> list[Any]:
     recorder = Recorder()
-    parser = by(recorder)  # type: ignore[arg-type]
+    parser = by(recorder)
     if isinstance(parser, MessageParser):
         parser.receivers[OURS] = recorder.receive
     edges = sorted({0, len(sent), *(cut % (len(sent) + 1) for cut in cuts)})
