@@ -28,7 +28,10 @@ class Answer(msgspec.Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, by its lower-case name."""
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 class NoAnswer(msgspec.Struct, frozen=True):

@@ -9,12 +9,14 @@ A content coding is not undone: no request asks for one.
 
 import asyncio
 import socket
+from functools import lru_cache
 from typing import Final, cast
 
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
+from choregos_ambassador.deadlines import Deadlines
 
 HEADER_LIMIT: Final = 64 * 1024
 """Bytes of all headers of one answer."""
@@ -25,6 +27,7 @@ RACE: Final = 0.1
 server that lingers reads what it will not answer. Later, the service has had the request."""
 ONE_SEGMENT: Final = 16 * 1024
 """Bytes of a request that comes to a service on loopback as a whole or not at all."""
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
 class HttpClient:
@@ -35,6 +38,7 @@ class HttpClient:
         self.port = port
         self._idle: list[_Connection] = []
         self._closed = False
+        self._deadlines: Deadlines[_Exchange] = Deadlines()
 
     async def post(self, head: bytes, body: bytes, *, timeout: float, limit: int) -> Answer | NoAnswer:  # noqa: ASYNC109
         """Send one request, head and body, and return what came of it.
@@ -44,8 +48,8 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         now = loop.time()
         deadline = now + timeout
-        exchange = _Exchange(loop.create_future(), limit, now, len(head) + len(body))
-        clock = loop.call_at(deadline, exchange.fail, Trouble.TIMEOUT, f"{timeout:g} s")
+        exchange = _Exchange(loop.create_future(), limit, now, deadline, len(head) + len(body))
+        self._deadlines.add(exchange, loop)
         cut: Answer | NoAnswer | None = None
         try:
             if (kept := self._take()) is not None:
@@ -62,7 +66,7 @@ class HttpClient:
             connection.send(exchange, head, body)
             return await exchange.outcome
         finally:
-            clock.cancel()
+            self._deadlines.discard(exchange)
             exchange.end()
 
     async def reachable(self, timeout: float = 2.0) -> NoAnswer | None:  # noqa: ASYNC109
@@ -126,6 +130,7 @@ class _Exchange(msgspec.Struct, eq=False):
     outcome: asyncio.Future[Answer | NoAnswer]
     limit: int
     begun: float
+    deadline: float
     size: int
     connection: "_Connection | None" = None
     closed_under_our_feet: bool = False
@@ -136,6 +141,9 @@ class _Exchange(msgspec.Struct, eq=False):
 
     def fail(self, trouble: Trouble, detail: str) -> None:
         self.finish(NoAnswer(trouble, detail))
+
+    def expire(self) -> None:
+        self.fail(Trouble.TIMEOUT, f"{self.deadline - self.begun:g} s")
 
     def begin_again(self, outcome: asyncio.Future[Answer | NoAnswer]) -> None:
         self.outcome = outcome
@@ -181,7 +189,10 @@ class _Connection(asyncio.Protocol):
         self.exchange = exchange
         exchange.connection = self
         self._silent = True
-        self.transport.write(head + body if body else head)
+        if len(body) < ONE_SEGMENT:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))  # not copied once more
 
     # -- asyncio.Protocol
 
@@ -240,15 +251,14 @@ class _Connection(asyncio.Protocol):
             raise ValueError(f"more than {HEADER_LIMIT} bytes of headers")
         if partial.headers_complete:
             return  # a trailer, which is none of the headers (RFC 9110, section 6.5.1)
-        partial.headers.append((name.decode("latin-1").lower(), _text(value)))
+        partial.headers.append((_name(name), _text(value)))
 
     def on_headers_complete(self) -> None:
         self._unread = 0
         partial = self._partial
         partial.headers_complete = True
         status = self._parser.get_status_code()
-        names = {name for name, _ in partial.headers}
-        partial.framed = status in (204, 304) or not names.isdisjoint(("content-length", "transfer-encoding"))
+        partial.framed = status in (204, 304) or any(name in _FRAMING for name, _ in partial.headers)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -286,6 +296,11 @@ class _Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.fail(Trouble.MALFORMED, detail)
         self.transport.abort()
+
+
+@lru_cache(maxsize=64)  # few, since each may have as many bytes as all headers may
+def _name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _text(value: bytes) -> str:

@@ -3,10 +3,11 @@
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from choregos_ambassador.breaker import State
+from choregos_ambassador.tallies import TallyCounter, TallyHistogram
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -17,9 +18,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.hops = self._counter("hops", "Deliveries of events that came to an end", "event", "verdict")
-        self.attempts = self._histogram("attempt_seconds", "From the request to the service's answer", "event")
-        self.replies = self._counter("replies", "Next hops stored on the bus", "event")
+        self.hops = self._tally("hops", "Deliveries of events that came to an end", "event", "verdict")
+        self.attempts = TallyHistogram(
+            "choregos_attempt_seconds", "From the request to the service's answer", ("event",), BUCKETS, self.registry
+        )
+        self.replies = self._tally("replies", "Next hops stored on the bus", "event")
         self.dead_letters = self._counter("dead_letters", "Dead letters stored", "event", "reason")
         self.in_flight = self._gauge("in_flight", "Events in hand", "event")
         self.pending = self._gauge("pending_events", "Stored events that the reaction has not been given yet", "event")
@@ -91,5 +94,5 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"choregos_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"choregos_{name}", text, labels, buckets=BUCKETS, registry=self.registry)
+    def _tally(self, name: str, text: str, *labels: str) -> TallyCounter:
+        return TallyCounter(f"choregos_{name}", text, labels, self.registry)

@@ -1,6 +1,7 @@
 """How a hop ended, as the metrics and the log tell it."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ class End(StrEnum):
     HAND_BACK = "hand-back"
     DEAD_LETTER = "dead-letter"
     LEASE_LOST = "lease-lost"
+
+
+_DONE: Final = End.DONE
 
 
 class Ending(msgspec.Struct):
@@ -51,12 +55,12 @@ class Report:
         self._metrics.hop(role.event, ending.end).inc()
         for reply in ending.replies:
             self._metrics.reply(reply).inc()
+        if ending.end is _DONE and not self._every_hop:
+            return
         if ending.reason is not None:
             self._metrics.dead_letters.labels(role.event, ending.reason).inc()
         if ending.end is End.LEASE_LOST:
             self._metrics.leases_lost.labels(role.event).inc()
-        if ending.end is End.DONE and not self._every_hop:
-            return
         tell = log.info if ending.end is End.DONE else log.warning
         tell(
             "hop",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -71,6 +72,12 @@ class Verdict(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
 
 
+@cache
+def _done(status: int) -> Verdict:
+    """Return what nearly every event comes to, made once."""
+    return Verdict(Action.DONE, status=status)
+
+
 def judge(outcome: Answer | NoAnswer, delivery: Delivery) -> Verdict:
     """Read the table."""
     if isinstance(outcome, NoAnswer):
@@ -82,9 +89,10 @@ def judge(outcome: Answer | NoAnswer, delivery: Delivery) -> Verdict:
         action = Action.REJECT
     elif outcome.status in delivery.retry_on:
         action = Action.RETRY
-    action = OVERRIDES.get((outcome.header(VERDICT_HEADER) or "").strip().lower(), action)
+    if said := outcome.header(VERDICT_HEADER):
+        action = OVERRIDES.get(said.strip().lower(), action)
     if action is Action.DONE:
-        return Verdict(action, status=outcome.status)
+        return _done(outcome.status)
     return Verdict(
         action,
         breaker=row.breaker and action is Action.RETRY,

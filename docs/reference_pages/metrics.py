@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from choregos_ambassador.breaker import State
@@ -10,6 +9,7 @@ from choregos_ambassador.claim import WITHOUT
 from choregos_ambassador.dead_letter import Reason
 from choregos_ambassador.metrics import BUCKETS, Metrics
 from choregos_ambassador.report import End
+from choregos_ambassador.tallies import TallyCounter, TallyHistogram
 from reference_pages.markdown import code, explained, page, table
 
 
@@ -60,10 +60,11 @@ event. `_created`, beside a counter or histogram, is when it began to count.""",
 
 def _rows(all_metrics: Metrics) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     for metric in vars(all_metrics).values():
-        if isinstance(metric, MetricWrapperBase):
+        if isinstance(metric, MetricWrapperBase | TallyCounter | TallyHistogram):
             (family,) = metric.describe()
-            suffix = {Counter: "_total", Histogram: "_bucket`, `_sum`, `_count"}.get(type(metric), "")
-            yield family.name + suffix, family.type, tuple(metric._labelnames), family.documentation
+            suffix = {"counter": "_total", "histogram": "_bucket`, `_sum`, `_count"}.get(family.type, "")
+            names = metric._labelnames if isinstance(metric, MetricWrapperBase) else metric.label_names
+            yield family.name + suffix, family.type, tuple(names), family.documentation
 
 
 def _values(kinds: type[End] | type[Reason] | type[State]) -> str:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
-from choregos_ambassador.http_client import HEADER_LIMIT, KEPT, HttpClient
+from choregos_ambassador.http_client import HEADER_LIMIT, KEPT, ONE_SEGMENT, HttpClient
 from support.raw_service import PATIENCE, RawService, Script, Wire, answering, on_each_loop
 
 HEAD = b"POST /orders HTTP/1.1\r\nhost: service\r\ncontent-length: 2\r\n\r\n"
@@ -508,6 +508,44 @@ async def test_a_service_that_falls_silent_is_a_timeout(begin: bytes) -> None:
 
     async with stage(script) as on:
         assert await on.trouble(within=0.05) is Trouble.TIMEOUT
+
+
+@on_each_loop
+async def test_each_of_many_requests_at_once_has_a_timeout_of_its_own() -> None:
+    """Whatever the order in which they began, and whether those before them ended by an answer or by their own timeout."""
+
+    async def script(wire: Wire) -> None:
+        if b"answered" in await wire.request():
+            wire.say(ok())
+        await wire.hung_up()
+
+    async with stage(script) as on:
+        loop = asyncio.get_running_loop()
+
+        async def until(within: float, body: bytes) -> tuple[Answer | NoAnswer, float]:
+            began = loop.time()
+            return await on.post(within=within, body=body), loop.time() - began
+
+        patience = [0.3, 0.1, 0.2, 0.1, 0.4, 0.25]
+        outcomes = await asyncio.gather(
+            until(PATIENCE, b"answered"), until(0.05, b"answered"), *(until(each, b"silent") for each in patience)
+        )
+        assert [isinstance(outcome, Answer) for outcome, _ in outcomes] == [True, True] + [False] * len(patience)
+        for (outcome, took), within in zip(outcomes[2:], patience, strict=True):
+            assert outcome == NoAnswer(Trouble.TIMEOUT, f"{within:g} s")
+            assert within - 0.01 <= took < within + PATIENCE / 10
+        assert await on.trouble(within=0.05, body=b"silent") is Trouble.TIMEOUT, "after a pause, too"
+
+
+@pytest.mark.parametrize("size", [0, 1, ONE_SEGMENT - 1, ONE_SEGMENT, 1 << 20])
+@on_each_loop
+async def test_a_body_of_any_size_comes_as_it_is(size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    async with stage(answering(ok(), ok())) as on:
+        for _ in range(2):
+            assert await on.post(body=body) == Answer(200, (("content-length", "2"),), b"ok")
+        assert on.service.connections == 1
+        assert [request.partition(b"\r\n\r\n")[2] for request in on.service.requests] == [body] * 2
 
 
 @on_each_loop

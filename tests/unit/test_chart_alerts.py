@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from choregos_ambassador.metrics import Metrics as AmbassadorMetrics
+from choregos_ambassador.tallies import TallyCounter, TallyHistogram
 from choregos_operator.certificates.metrics import Metrics as CertificateMetrics
 from choregos_operator.controller.metrics import Metrics as ControllerMetrics
 from choregos_operator.webhook.metrics import Metrics as WebhookMetrics
@@ -27,13 +28,14 @@ def series() -> Iterator[tuple[str, set[str]]]:
     registry = CollectorRegistry()
     ControllerMetrics(registry)
     CertificateMetrics(registry)
-    of_ambassadors = [each for each in vars(AmbassadorMetrics()).values() if isinstance(each, MetricWrapperBase)]
+    of_ambassadors = [*AmbassadorMetrics().registry._collector_to_names]
     of_operator = [*registry._collector_to_names, *WebhookMetrics().registry._collector_to_names]
     for metric in (*of_ambassadors, *of_operator):
-        assert isinstance(metric, MetricWrapperBase)
+        assert isinstance(metric, MetricWrapperBase | TallyCounter | TallyHistogram)
         (family,) = metric.describe()
-        suffixes = {Counter: ("_total",), Histogram: ("_bucket", "_sum", "_count")}.get(type(metric), ("",))
-        labels = set(metric._labelnames) | (SCRAPED if metric in of_ambassadors else set())
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        names = metric._labelnames if isinstance(metric, MetricWrapperBase) else metric.label_names
+        labels = set(names) | (SCRAPED if metric in of_ambassadors else set())
         yield from ((family.name + suffix, labels) for suffix in suffixes)
 
 

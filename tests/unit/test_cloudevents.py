@@ -84,6 +84,13 @@ class TestHttpAgainstTheSdk:
         assert cloudevents_http.encode_value(value) == message.headers["ce-x"]
         assert cloudevents_http.decode_value(message.headers["ce-x"]) == value
 
+    def test_a_value_is_plain_if_nothing_in_it_is_to_be_encoded(self) -> None:
+        for value in map(chr, range(0x10000)):
+            plain = "!" <= value <= "~" and value not in '"%'
+            assert cloudevents_http.is_plain(f"a{value}b") is plain
+            assert (cloudevents_http.encode_value(value) == value) is plain
+        assert cloudevents_http.is_plain("")
+
     @given(attributes, bodies)
     def test_the_sdk_reads_our_structured_mode(self, written: dict[str, str], body: bytes) -> None:
         event = Event({**written, "datacontenttype": "application/json"}, body)

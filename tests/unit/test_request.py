@@ -70,6 +70,22 @@ def test_what_is_written_is_the_event_and_no_value_writes_a_header_of_its_own(ev
     assert {name for name, _ in headers} <= fixed | {f"ce-{name}" for name in event.attributes}
 
 
+@given(st.lists(events(), min_size=2, max_size=2))
+def test_a_form_that_is_remembered_keeps_nothing_of_the_event_before(both: list[Event]) -> None:
+    request._forms.clear()
+    first = written(both[0])
+    written(both[1])
+    assert written(both[0]) == first
+
+
+def test_however_many_forms_come_few_are_remembered_and_no_long_one() -> None:
+    written(checked({**EVENT.attributes, "x" * request.FORM_LENGTH: "1"}, b""))
+    for index in range(2 * request.FORMS):
+        written(checked({**EVENT.attributes, f"x{index}": "1"}, b""))
+        assert len(request._forms) <= request.FORMS
+    assert max(map(len, request._forms.values())) <= request.FORM_LENGTH
+
+
 def test_the_cloudevents_sdk_reads_the_same_event() -> None:
     _, headers = written(EVENT)
     read = from_http_event(HTTPMessage(dict(headers), EVENT.data))
