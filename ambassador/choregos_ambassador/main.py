@@ -6,9 +6,11 @@ What only the process itself needs is imported only for it: `drain` runs as ever
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+AUTHORITIES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that tell OpenSSL where the certificates of authorities are."""
 USAGE: Final = """\
 usage: choregos-ambassador             run an ambassador until a signal ends it; its settings are CHOREGOS_* variables
        choregos-ambassador drain       have the ambassador of this pod finish what it has in hand, and wait for that
@@ -38,9 +40,25 @@ def _serve() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
-    from choregos_ambassador import process  # noqa: PLC0415  see above
+    _import_process()()
 
-    process.run()
+
+def _import_process() -> Callable[[], None]:
+    """Import all that serving takes, while OpenSSL finds no certificates of authorities; return what serves.
+
+    aiohttp reads all that the system has as it is imported, for a client that the ambassador never has: 2 MiB.
+    Credentials reads them when a connection to NATS needs them.
+    """
+    before = {name: os.environ.get(name) for name in AUTHORITIES}
+    os.environ.update(dict.fromkeys(AUTHORITIES, os.devnull))
+    try:
+        from choregos_ambassador import process  # noqa: PLC0415  see above
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+    return process.run
 
 
 def _drain() -> None:

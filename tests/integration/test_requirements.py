@@ -4,11 +4,11 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from choregos_ambassador import requirements
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.jetstream_info import StreamInfo
+from choregos_ambassador.log import log
 from choregos_ambassador.storing import BusFault
 from choregos_contract.configure import configurations
 from choregos_contract.names import BusNames
@@ -74,9 +74,10 @@ class OldServer:
 async def until_met(bus: OldServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run to the end; returns what was said to be missing."""
     monkeypatch.setattr(requirements, "LOOK_EVERY", 0)
-    with capture_logs() as lines:
-        await requirements.met(cast("Bus", bus), BusNames(namespace="n"))
-    return [line["missing"] for line in lines if line["event"] == "not usable yet"]
+    told: list[str] = []
+    monkeypatch.setattr(log, "error", lambda _message, *, missing: told.append(missing))
+    await requirements.met(cast("Bus", bus), BusNames(namespace="n"))
+    return told
 
 
 async def test_an_older_server_is_named_with_the_oldest_that_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
