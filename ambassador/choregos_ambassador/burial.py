@@ -62,7 +62,7 @@ class Burial:
         return [failure.type]
 
     async def _store_letter(self, delivery: Delivery, cause: Cause, role: Role, *, failure_emitted: bool) -> None:
-        created = await self._with.bus.stream_created(delivery.stream)
+        created = await self._with.history.created(delivery)
         letter = dead_letter.letter(delivery, cause, role, created, failure_emitted=failure_emitted)
         for candidate in (letter, *dead_letter.reduced(letter)):
             try:

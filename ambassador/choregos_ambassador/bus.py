@@ -31,8 +31,6 @@ class Bus(Connection):
     def __init__(self, metrics: Metrics, credentials: Credentials) -> None:
         super().__init__(metrics, credentials)
         self._batches = NUID()
-        self._created: dict[str, str] = {}
-        self.on_connected.append(self._created.clear)
 
     @property
     def atomic(self) -> bool:
@@ -70,12 +68,6 @@ class Bus(Connection):
 
     def _fits_batch(self, record: Record) -> bool:
         return record.size + BATCH_HEADERS <= self.max_payload and len(record.block) + BATCH_HEADERS <= MAX_HEADERS
-
-    async def stream_created(self, stream: str) -> str:
-        """Return the creation time of a stream, as the server writes it; raises BusFault."""
-        if stream not in self._created:
-            self._created[stream] = (await self.stream_info(stream)).created
-        return self._created[stream]
 
     async def _publish_singly(self, records: Sequence[Record]) -> list[Stored]:
         stored: list[Stored] = []

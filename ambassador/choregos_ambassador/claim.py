@@ -19,8 +19,6 @@ from choregos_ambassador.outbox import PATIENCE
 from choregos_ambassador.role import Role
 from choregos_ambassador.server_clock import steady
 from choregos_ambassador.storing import BusFault, Conflict, TooLarge
-from choregos_contract.event import Event
-from choregos_contract.ids import inbox_key
 
 ROUNDS: Final = 5
 """How often an entry is read again because somebody else was quicker."""
@@ -55,13 +53,10 @@ class Claim(Unclaimed):
     """The right to bring one event to the service."""
 
     def __init__(
-        self, bucket: Bucket, delivery: Delivery, event: Event, role: Role, do_without: Callable[[str], None]
+        self, bucket: Bucket, place: Place, delivery: Delivery, role: Role, do_without: Callable[[str], None]
     ) -> None:
         super().__init__()
-        names, reaction = role.configuration.bus, role.reaction
-        assert reaction.idempotency is not UNSET
-        is_redrive = delivery.subject.startswith(f"{names.root}.rd.")
-        redrive = delivery.headers.get("Nats-Msg-Id", "") if is_redrive else ""
+        assert role.reaction.idempotency is not UNSET
         self._bucket = bucket
         self._delivery = delivery
         self._do_without = do_without
@@ -73,11 +68,11 @@ class Claim(Unclaimed):
             lasts=lasts(role.delivery.timeout),
         )
         # Whole seconds, as NATS wants them; and no claim may be forgotten during its call.
-        self._ttl = int(max(reaction.idempotency.ttl, self._entry.lasts)) + 1
+        self._ttl = int(max(role.reaction.idempotency.ttl, self._entry.lasts)) + 1
         self._revision = 0
         self._sent = 0.0
         self._is_void = False
-        self.place = Place(names.inbox_bucket, inbox_key(role.service, role.event, event.source, event.id, redrive))
+        self.place = place
         self.took_over = False
 
     async def win(self) -> "Claim | Known | Busy | Duplicate":

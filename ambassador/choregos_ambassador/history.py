@@ -8,6 +8,8 @@ from choregos_ambassador.bus import Bus
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.message_get import Message
 from choregos_ambassador.role import Role
+from choregos_ambassador.slices import Slices
+from choregos_ambassador.stream_creation import Creations
 from choregos_contract.event import Event
 from choregos_contract.ids import reply_record
 
@@ -20,6 +22,12 @@ class History:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._creations = Creations(bus)
+        self._slices = Slices(bus)
+
+    async def created(self, delivery: Delivery) -> str:
+        """Return when the stream was created that an event lies in, as the server writes it."""
+        return await self._creations.of(delivery)
 
     async def replies(self, delivery: Delivery, event: Event, ids: Collection[str], role: Role) -> set[str]:
         """Return which of these replies to an event are stored."""
@@ -50,18 +58,10 @@ class History:
         return letter is not None
 
     async def _stored(self, delivery: Delivery, ids: Collection[str], role: Role, slice_: str) -> dict[str, Message]:
-        """Read no more than a slice of the stream, from the event's own sequence on, for derived ids."""
-        found: dict[str, Message] = {}
-        sequence = delivery.sequence + 1
-        while len(found) < len(ids):
-            message = await message_get.next_one(self._bus, role.configuration.bus.event_stream, slice_, sequence)
-            if message is None:
-                break
-            event_id = message.header("ce-id") or ""
-            if event_id in ids:
-                found[event_id] = message
-            sequence = message.seq + 1
-        return found
+        """Look in no more than a slice of the stream, from the event's own sequence on, for derived ids."""
+        stream = role.configuration.bus.event_stream
+        place = (stream, await self.created(delivery), slice_)
+        return await self._slices.find(place, delivery.sequence, ids)
 
 
 def _is_of(letter: Message, delivery: Delivery) -> bool:

@@ -14,7 +14,9 @@ from choregos_ambassador.inbox_bucket import Bucket, Gone, Place
 from choregos_ambassador.inbox_entry import Busy, Duplicate, Known
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.role import Role
+from choregos_ambassador.stream_creation import Creations
 from choregos_contract.event import Event
+from choregos_contract.ids import inbox_key
 
 OWN_REST: Final = 1.0
 """Seconds after which an event comes back of which this very process has another delivery in hand."""
@@ -25,12 +27,14 @@ class Inbox:
 
     def __init__(self, bus: Bus, metrics: Metrics) -> None:
         self._bucket = Bucket(bus)
+        self._creations = Creations(bus)
         self._in_hand: set[Place] = set()
         self._metrics = metrics
 
     async def claim(self, delivery: Delivery, event: Event, role: Role) -> Unclaimed | Busy | Duplicate:
         """Claim an event for its reaction, or say why the service must not, or need not, be asked now; raises BusFault."""
-        claim = Claim(self._bucket, delivery, event, role, partial(self._did_without, role))
+        place = _place(await self._creations.of(delivery), delivery, event, role)
+        claim = Claim(self._bucket, place, delivery, role, partial(self._did_without, role))
         if claim.place in self._in_hand:
             return self._told(role, Busy(OWN_REST))
         if self._bucket.away:
@@ -68,3 +72,12 @@ class Inbox:
     def _did_without(self, role: Role, reason: str) -> None:
         """Count an event that is processed at least once."""
         self._metrics.inbox_unavailable.labels(role.event, reason).inc()
+
+
+def _place(created: str, delivery: Delivery, event: Event, role: Role) -> Place:
+    names = role.configuration.bus
+    is_redrive = delivery.subject.startswith(f"{names.root}.rd.")
+    redrive = delivery.headers.get("Nats-Msg-Id", "") if is_redrive else ""
+    return Place(
+        names.inbox_bucket, inbox_key(created, role.service, role.event, event.source, event.id, redrive=redrive)
+    )

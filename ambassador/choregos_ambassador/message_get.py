@@ -22,16 +22,18 @@ class Message(msgspec.Struct):
 
     def header(self, name: str) -> str | None:
         """Return a header of ours by its exact name; none of these is ever percent-encoded."""
-        for line in b64decode(self.hdrs).decode(errors="replace").split("\r\n"):
-            key, _, value = line.partition(":")
-            if key == name:
-                return value.strip()
-        return None
+        return header(b64decode(self.hdrs), name)
 
 
 class _Answer(msgspec.Struct):
     message: Message | None = None
     error: Error | None = None
+
+
+def header(block: bytes, name: str) -> str | None:
+    """Return a header of a block by its exact name, the first if there are more of it."""
+    _, found, rest = block.partition(f"\r\n{name}:".encode())
+    return rest.partition(b"\r\n")[0].decode(errors="replace").strip() if found else None
 
 
 async def last(bus: Bus, stream: str, subject: str) -> Message | None:

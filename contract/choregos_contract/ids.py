@@ -40,12 +40,13 @@ def dead_letter_record(stream: str, created: str, sequence: int, service: str) -
     return derive("dead-letter", stream, created, str(sequence), service)
 
 
-def inbox_key(service: str, event_type: str, source: str, event_id: str, redrive: str) -> str:
+def inbox_key(created: str, service: str, event_type: str, source: str, event_id: str, *, redrive: str = "") -> str:
     """Key of an event in the inbox of the reaction (service, event type).
 
-    `redrive` is empty for the event itself, and the `Nats-Msg-Id` of a redrive, which is processed anew.
+    `created` is the creation time of the event stream: made anew, it begins another history. `redrive` is empty for the
+    event itself, and the `Nats-Msg-Id` of a redrive, which is processed anew.
     """
-    return derive("inbox", service, event_type, source, event_id, redrive)
+    return derive("inbox", created, service, event_type, source, event_id, redrive)
 
 
 def keyed_event_id(service: str, event_type: str, key: str) -> str:

@@ -57,6 +57,7 @@ def permissions(configuration: Configuration) -> Permissions:
             *(Permission(f"$JS.ACK.*.*.{stream}.{durable}.>", "acknowledge, from 2.15 on") for durable in durables),
             Permission(f"{names.root}.dl.{service}.*.*", "store a dead letter"),
             Permission(f"$JS.API.STREAM.MSG.GET.{stream}", "look for what an earlier delivery stored"),
+            Permission(f"$JS.API.DIRECT.GET.{stream}", "look for it in many events at once"),
             Permission(f"$JS.API.STREAM.MSG.GET.{names.dead_letter_stream}", "look for its dead letter"),
             Permission(f"$KV.{notes}.*", "note that an event was handed back in order"),
             Permission(f"$JS.API.STREAM.MSG.GET.KV_{notes}", "read such a note"),

@@ -25,8 +25,8 @@ _VECTORS = (
         ("dead-letter", NAMES.event_stream, "2026-01-02T03:04:05.678901234Z", "4711", "payment"),
     ),
     (
-        "key in the inbox: service, event, source, id, empty (of a redriven event, its `Nats-Msg-Id`)",
-        ("inbox", "payment", "OrderPlaced", "/shop/shop", "o-1", ""),
+        "key in the inbox: creation time of the event stream, service, event, source, id, empty (or a redrive's `Nats-Msg-Id`)",
+        ("inbox", "2026-01-02T03:04:05.678901234Z", "payment", "OrderPlaced", "/shop/shop", "o-1", ""),
     ),
 )
 
@@ -146,6 +146,6 @@ def _check_vectors() -> None:
         ids.reply_id("/shop/shop", "o-1", "payment", "OrderPlaced", ids.FAILURE),
         ids.keyed_event_id("shop", "OrderPlaced", "cart-9"),
         ids.dead_letter_record(NAMES.event_stream, "2026-01-02T03:04:05.678901234Z", 4711, "payment"),
-        ids.inbox_key("payment", "OrderPlaced", "/shop/shop", "o-1", ""),
+        ids.inbox_key("2026-01-02T03:04:05.678901234Z", "payment", "OrderPlaced", "/shop/shop", "o-1"),
     )
     assert named == tuple(ids.derive(*parts) for _, parts in _VECTORS)

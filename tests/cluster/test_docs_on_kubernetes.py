@@ -5,6 +5,7 @@ could do, the page does not show: run a pod.
 """
 
 import asyncio
+import json
 import os
 import shlex
 import subprocess
@@ -59,6 +60,8 @@ class Reader:
         elif "choregos-operator webhook" in step.command:
             await self._start_webhook(step.command)
         else:
+            if step.command.startswith("kubectl wait "):
+                await wait_for(self._is_cached, "the API server's cache has the choreography of now")
             await self._run(step)
 
     async def admitted(self) -> None:
@@ -78,6 +81,16 @@ class Reader:
         self._cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", release)
         self._cluster.kubectl("delete", "namespace", "shop", "--ignore-not-found", "--wait=false")
         crds.install(self._cluster)  # other tests count on them
+
+    def _is_cached(self) -> bool:
+        """Whether a list at resource version 0 has it, which may be behind what was created a moment ago.
+
+        `kubectl wait` begins with one, and takes what is not in it for gone; a reader's hands are slower than that cache.
+        """
+        choreographies = "/apis/choregos.dev/v1alpha1/namespaces/shop/choreographies"
+        (stored,) = self._cluster.get("choreographies", "-n", "shop")["items"]
+        cached = json.loads(self._cluster.kubectl("get", "--raw", f"{choreographies}?resourceVersion=0"))["items"]
+        return [each["metadata"]["uid"] for each in cached] == [stored["metadata"]["uid"]]
 
     async def _run(self, step: Step) -> None:
         ended = await asyncio.to_thread(self._shell, step.command)

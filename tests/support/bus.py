@@ -90,6 +90,19 @@ class TestBus:
         answer = await self.api(f"CONSUMER.CREATE.{stream}.{config['durable_name']}", body)
         assert "error" not in answer, answer
 
+    async def remake(self, service: str, event_type: str) -> None:
+        """Remove the event stream, and make it and one reaction's durable anew."""
+        stream, name = self.names.event_stream, self.names.durable(service, event_type)
+        config, durable = (await self.api(f"STREAM.INFO.{stream}"))["config"], await self.durable(service, event_type)
+        body = {"stream_name": stream, "config": durable["config"], "action": "create"}
+        for subject, asked in (
+            (f"STREAM.DELETE.{stream}", None),
+            (f"STREAM.CREATE.{stream}", config),
+            (f"CONSUMER.CREATE.{stream}.{name}", body),
+        ):
+            answer = await self.api(subject, asked)
+            assert "error" not in answer, answer
+
     async def until_settled(self, service: str, event_type: str, patience: float = 60.0) -> None:
         """Wait until the reaction has nothing to come and nothing in hand."""
         await self.until(self.is_idle, self.names.durable(service, event_type), patience=patience)

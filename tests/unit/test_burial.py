@@ -28,7 +28,7 @@ class TightBus:
     tried: list[Record] = field(default_factory=list)
     acknowledged: list[Delivery] = field(default_factory=list)
 
-    async def stream_created(self, stream: str) -> str:
+    async def created(self, delivery: Delivery) -> str:
         return "2026-01-01T00:00:00Z"
 
     async def store(self, records: Sequence[Record], delivery: Delivery, stored: Look) -> None:
@@ -42,7 +42,7 @@ class TightBus:
 
     @property
     def burial(self) -> Burial:
-        return Burial(cast("Equipment", SimpleNamespace(bus=self, outbox=self, leases=self)))
+        return Burial(cast("Equipment", SimpleNamespace(history=self, outbox=self, leases=self)))
 
 
 def delivered(**more: str) -> Delivery:
