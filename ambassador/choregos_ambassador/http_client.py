@@ -21,7 +21,7 @@ from choregos_ambassador.deadlines import Deadlines
 HEADER_LIMIT: Final = 64 * 1024
 """Bytes of all headers of one answer."""
 KEPT: Final = 64
-"""Idle connections kept per target."""
+"""Idle connections kept for a target, unless it is told of more requests at once."""
 RACE: Final = 0.1
 """Seconds after a request in which a kept connection that ends in good order may have been closed before the request came: a
 server that lingers reads what it will not answer. Later, the service has had the request."""
@@ -31,11 +31,16 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 
 
 class HttpClient:
-    """Posts to one host and port."""
+    """Posts to one host and port.
+
+    It remembers the loop: to be asked which one runs, CPython asks the kernel for the process's number.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
+        self.loop = asyncio.get_running_loop()
+        self._room = KEPT
         self._idle: list[_Connection] = []
         self._closed = False
         self._deadlines: Deadlines[_Exchange] = Deadlines()
@@ -45,7 +50,7 @@ class HttpClient:
 
         `timeout` (seconds) covers all of it; of the answer's body no more than `limit` bytes are read.
         """
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         now = loop.time()
         deadline = now + timeout
         exchange = _Exchange(loop.create_future(), limit, now, deadline, len(head) + len(body))
@@ -69,22 +74,25 @@ class HttpClient:
             self._deadlines.discard(exchange)
             exchange.end()
 
+    def expect(self, at_once: int) -> None:
+        """Keep a connection for each of so many requests at once: fewer would be opened and closed all the time."""
+        self._room = max(KEPT, at_once)
+
     async def reachable(self, timeout: float = 2.0) -> NoAnswer | None:  # noqa: ASYNC109
         """Try whether the port accepts connections, within `timeout` seconds.
 
         The connection is closed at once: kept without a request, it would block a service that serves one at a time.
         """
-        connection = await self._connect(asyncio.get_running_loop().time() + timeout)
+        connection = await self._connect(self.loop.time() + timeout)
         if isinstance(connection, NoAnswer):
             return connection
         connection.transport.close()
         return None
 
     async def _connect(self, deadline: float) -> "_Connection | NoAnswer":
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(deadline):
-                connection = (await loop.create_connection(lambda: _Connection(self), self.host, self.port))[1]
+                connection = (await self.loop.create_connection(lambda: _Connection(self), self.host, self.port))[1]
         except TimeoutError:
             return NoAnswer(Trouble.UNREACHABLE, f"no connection to {self.host}:{self.port} in time")
         except OSError as error:
@@ -104,7 +112,7 @@ class HttpClient:
     def keep(self, connection: "_Connection") -> None:
         """Keep a connection for the next request."""
         connection.kept = True
-        if self._closed or len(self._idle) >= KEPT:
+        if self._closed or len(self._idle) >= self._room:
             connection.transport.close()
         else:
             self._idle.append(connection)
@@ -231,7 +239,7 @@ class _Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if self.kept and self._silent and not exchange.outcome.done():
             unread = self._refused or exc is not None
-            exchange.closed_under_our_feet = unread or asyncio.get_running_loop().time() - exchange.begun < RACE
+            exchange.closed_under_our_feet = unread or self._client.loop.time() - exchange.begun < RACE
         if self._refused:
             exchange.fail(Trouble.UNREACHABLE, "the service closed the connection before the request came")
         else:

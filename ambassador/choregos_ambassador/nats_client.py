@@ -69,6 +69,7 @@ class PermanentClient(Client):
     def __init__(self, credentials: Credentials) -> None:
         super().__init__()
         self._ps: MessageParser = MessageParser(self)
+        self._loop = asyncio.get_running_loop()
         self._writes_now = False
         self._writes_later = False
         self._credentials = credentials
@@ -110,10 +111,10 @@ class PermanentClient(Client):
         self._pending_data_size += len(command)
         if at_once and not self._writes_now:
             self._writes_now = True
-            asyncio.get_running_loop().call_soon(self._write_now)
+            self._loop.call_soon(self._write_now)
         elif not at_once and not self._writes_later:
             self._writes_later = True
-            asyncio.get_running_loop().call_later(GATHER, self._write_later)
+            self._loop.call_later(GATHER, self._write_later)
 
     def _write_now(self) -> None:
         self._writes_now = False

@@ -37,6 +37,7 @@ class Reactions:
             return
         readiness = configuration.readiness
         self._with.gate.reconfigure(None if readiness is None else self._with.targets.client(readiness.port), readiness)
+        self._with.targets.expect(configuration.reactions)
         wanted = {reaction.event: Role(configuration, reaction) for reaction in configuration.reactions}
         for event in self._running.keys() - wanted.keys():
             self._leave(self._running.pop(event))

@@ -42,6 +42,7 @@ class Requests:
     def __init__(self, client: PermanentClient) -> None:
         self._client = client
         self._inbox = client.new_inbox().encode()
+        self._loop = asyncio.get_running_loop()
         self._number = 0
         self._waiting: dict[bytes, Request] = {}
         self._deadlines: Deadlines[Request] = Deadlines()
@@ -55,7 +56,7 @@ class Requests:
         self._number += 1
         inbox = b"%b.%d" % (self._inbox, self._number)
         self._client.send(subject.encode(), payload, reply=inbox, headers=headers)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._waiting[inbox] = request = Request(subject, loop.time() + ANSWER_TIMEOUT, loop.create_future())
         self._deadlines.add(request, loop)
         try:
