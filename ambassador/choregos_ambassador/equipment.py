@@ -11,7 +11,6 @@ from choregos_ambassador.notes import Notes
 from choregos_ambassador.outbox import Outbox
 from choregos_ambassador.report import Report
 from choregos_ambassador.targets import Targets
-from choregos_ambassador.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +26,3 @@ class Equipment:
     inbox: Inbox
     notes: Notes
     report: Report
-    workers: Workers

@@ -48,6 +48,11 @@ class Gate:
         return self.breaker.limit is None or self._in_hand <= self.breaker.limit
 
     @property
+    def is_limited(self) -> bool:
+        """Whether there may be fewer events with the service than the reactions' own concurrency allows."""
+        return self.breaker.limit is not None
+
+    @property
     def contended(self) -> bool:
         """Whether several reactions share few places, so that none may hold one without an event for it."""
         return self.breaker.limit is not None and len(self._waiting) > 1

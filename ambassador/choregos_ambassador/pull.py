@@ -90,6 +90,8 @@ class Puller:
         self._gone = gone
         self._lanes = [_Lane(bus.client.new_inbox()), _Lane(bus.client.new_inbox())]
         self._number = 0
+        self.asked = 0
+        """Places asked for, ever."""
         self._unanswered = False
         self._asking: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -115,6 +117,7 @@ class Puller:
         lane = self._lanes[0]
         lane.ends = time.monotonic() + EXPIRES + GRACE
         lane.outstanding += batch
+        self.asked += batch
         self._idle.clear()
         self._number += 1
         patience = {"expires": int(EXPIRES * 1e9)} if wait else {"no_wait": True}

@@ -1,4 +1,4 @@
-"""One running reaction: fills its free slots with pulls, and sends each event that arrives on its hop."""
+"""One running reaction: fills its slots with pulls, and sends each event that arrives on its hop."""
 
 import asyncio
 from typing import Final
@@ -7,9 +7,11 @@ from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.equipment import Equipment
 from choregos_ambassador.hop import Hop
 from choregos_ambassador.log import log
+from choregos_ambassador.lookahead import Lookahead
 from choregos_ambassador.metrics import Metrics
 from choregos_ambassador.pull import EXPIRES, Puller
 from choregos_ambassador.role import Role
+from choregos_ambassador.slots import Slots
 from choregos_ambassador.tasks import watched
 
 SWEEP: Final = 2.0
@@ -30,15 +32,13 @@ class RunningReaction:
         self._leases = equipment.leases
         self._notes = equipment.notes
         self._loop = asyncio.get_running_loop()
-        self._workers = equipment.workers
-        self._in_hand = 0
-        self._nothing_in_hand = asyncio.Event()
-        self._nothing_in_hand.set()
+        self._slots = Slots(self.role.delivery.concurrency, self._take)
+        self._lookahead = Lookahead()
         self._pulling = False
         self._woken = False
         self._resumes = 0.0
         self._sweeper: asyncio.Task[None] | None = None
-        metrics.in_flight.labels(self.role.event).set_function(lambda: self._in_hand)
+        metrics.in_flight.labels(self.role.event).set_function(lambda: self._slots.in_hand)
         self._present = metrics.consumer_present.labels(self.role.event)
         names = self.role.configuration.bus
         self._puller = Puller(
@@ -55,7 +55,7 @@ class RunningReaction:
     @property
     def in_hand(self) -> int:
         """Events in hand."""
-        return self._in_hand
+        return self._slots.in_hand
 
     @property
     def role(self) -> Role:
@@ -78,6 +78,7 @@ class RunningReaction:
     def reconfigure(self, role: Role) -> None:
         """Take other settings from the next event on; those in hand end as they began."""
         self.hop.reconfigure(role)
+        self._slots.number = role.delivery.concurrency
         self._wake()
 
     async def drain(self) -> None:
@@ -87,7 +88,7 @@ class RunningReaction:
             self._gate.part(self._wake)
             self._bus.on_connected.remove(self._reconnected)
         await self._puller.stop()
-        await self._nothing_in_hand.wait()
+        await self._slots.empty()
 
     async def stop(self) -> None:
         """Drain, and end."""
@@ -100,12 +101,13 @@ class RunningReaction:
         """Refill soon: with many slots free in the next turn of the loop, with few a moment later."""
         if not self._woken:
             self._woken = True
-            many = self._free * 4 >= self.role.delivery.concurrency
+            many = self._free * 4 >= self._slots.number
             self._loop.call_later(max(0.0 if many else GATHER, self._resumes - self._loop.time()), self._refill)
 
     @property
     def _free(self) -> int:
-        return self.role.delivery.concurrency - self._in_hand - self._puller.outstanding
+        ahead = 0 if self._gate.is_limited else self._lookahead.events
+        return self._slots.number + ahead - self._slots.in_hand - self._puller.outstanding
 
     def _refill(self) -> None:
         """Pull for the free slots; while half of them are pulled for already, what there is will come without more."""
@@ -113,28 +115,27 @@ class RunningReaction:
         if not self._active or not self._bus.connected.is_set():
             return
         free = self._free
-        if free <= 0 or self._puller.outstanding * 2 >= self.role.delivery.concurrency:
+        if free <= 0 or self._puller.outstanding * 2 >= self._slots.number:
             return
         if places := self._gate.take(free, self._wake):
+            self._lookahead.pulled(self._puller.asked, self._slots.ended, self._loop.time())
             self._puller.pull(places, wait=places == free or not self._gate.contended)
 
     def _arrived(self, delivery: Delivery) -> None:
         self._leases.hold(delivery)
         self._gate.enter()
-        self._in_hand += 1
-        self._nothing_in_hand.clear()
-        self._workers.run(self._take(delivery))
+        answered = self._puller.asked - self._puller.outstanding
+        self._lookahead.arrived(answered, self._slots.ended, self._loop.time(), self._slots.number)
+        self._slots.add(delivery)
 
     async def _take(self, delivery: Delivery) -> None:
         """Send an event on its hop, or hand it back if it is not wanted any more."""
         try:
             await (self.hop.run(delivery) if self._active and not delivery.lost else self._decline(delivery))
-        finally:
-            self._in_hand -= 1
-            if not self._in_hand:
-                self._nothing_in_hand.set()
-            self._gate.leave()
-            self._wake()
+        except Exception as error:  # noqa: BLE001  every foreseen trouble is handled in it, and the next event may go well
+            log.error("bug", event_type=self.role.event, error=repr(error), exc_info=error)
+        self._gate.leave()
+        self._wake()
 
     async def _decline(self, delivery: Delivery) -> None:
         """Hand back what a pull of before brings: after the last of these pulls, or at once for another replica."""

@@ -32,7 +32,6 @@ from choregos_ambassador.service_api import ServiceApi
 from choregos_ambassador.settings import Settings
 from choregos_ambassador.targets import Targets
 from choregos_ambassador.tasks import watched
-from choregos_ambassador.workers import Workers
 
 LISTEN_FOR_STOPPED = 1.0
 """Seconds that the publish API gives requests in flight to end, when the process stops."""
@@ -62,7 +61,6 @@ class Server:
             inbox=Inbox(self._bus, self._metrics),
             notes=Notes(self._bus),
             report=Report(self._metrics, every_hop=settings.log_events, answers=settings.log_answers),
-            workers=Workers(),
         )
         self._outage = Outage(self._bus, self._equipment.gate)
         self._reactions = Reactions(self._equipment, self._metrics)

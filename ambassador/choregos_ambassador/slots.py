@@ -1,0 +1,56 @@
+"""The slots of a reaction: so many of its events are on their hops at once, and those that came early wait for a free one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from choregos_ambassador.delivery import Delivery
+from choregos_ambassador.tasks import watched
+
+
+class Slots:
+    """Has each event taken in a slot, the oldest first. A slot takes one event after the other as long as one waits.
+
+    `take` handles whatever goes wrong.
+    """
+
+    def __init__(self, number: int, take: Callable[[Delivery], Coroutine[Any, Any, None]]) -> None:
+        self.number = number
+        """Of events at once; lowered, it is kept to once some have ended."""
+        self.ended = 0
+        """Events so far that were taken to their end."""
+        self._take = take
+        self._taken = 0
+        self._waiting: deque[Delivery] = deque()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def in_hand(self) -> int:
+        """Events in slots, and those that wait for one."""
+        return self._taken + len(self._waiting)
+
+    def add(self, delivery: Delivery) -> None:
+        """Have an event taken, in the next turn of the loop if there is a slot."""
+        if self._taken < self.number:
+            self._taken += 1
+            self._empty.clear()
+            watched(self._work(delivery), "hop")
+        else:
+            self._waiting.append(delivery)
+
+    async def empty(self) -> None:
+        """Wait until no event is in hand."""
+        await self._empty.wait()
+
+    async def _work(self, delivery: Delivery) -> None:
+        while True:
+            await self._take(delivery)
+            self.ended += 1
+            if not self._waiting or self._taken > self.number:
+                break
+            delivery = self._waiting.popleft()
+        self._taken -= 1
+        if not self._taken:
+            self._empty.set()
