@@ -20,7 +20,9 @@ import nats
 import uvloop
 from msgspec.structs import replace
 from nats.aio.client import Client
-from run import GRACE, RESULTS, Cost, Latency, _paced, _until
+from pacing import Latency, paced, until
+from report import RESULTS
+from saturation import Cost
 from service import serve
 from stage import NAMES, SERVICE, Stage, configuration, cpu_seconds, rss_mib, stage
 
@@ -45,6 +47,7 @@ _SHOP = Choreography.model_validate(
         },
     }
 )
+GRACE = 10.0
 WITHOUT, WITH = "without", "with an inbox"
 
 
@@ -87,8 +90,8 @@ async def latency(the: Stage, candidate: str, rate: int, seconds: float) -> Late
     await _fresh_bus(the)
     process, _ = await the.ambassador(_configuration(port, candidate))
     await the.publish_one("warm-up", body=b"warm-up")
-    await _until(lambda: b"warm-up" in arrivals)
-    found = await _paced("hop", rate, seconds, arrivals, lambda body: the.publish_one(body.decode(), body=body))
+    await until(lambda: b"warm-up" in arrivals)
+    found = await paced("hop", rate, seconds, arrivals, lambda body: the.publish_one(body.decode(), body=body))
     await process.stop(GRACE)
     server.close()
     await server.wait_closed()
@@ -128,7 +131,7 @@ async def _fill(client: Client, number: int, prefix: str) -> None:
     payload, headers = msgspec.msgpack.encode(entry), {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": "86401s"}
     window: list[Any] = []
     for index in range(number):
-        key = inbox_key(SERVICE, "Placed", "/bench/origin", f"{prefix}-{index}", "")
+        key = inbox_key("2026-01-02T03:04:05Z", SERVICE, "Placed", "/bench/origin", f"{prefix}-{index}")
         window.append(client.request(f"$KV.{NAMES.inbox_bucket}.{key}", payload, timeout=30, headers=headers))
         if len(window) == 512:
             await asyncio.gather(*window)

@@ -1,9 +1,8 @@
-"""What every measurement needs: NATS, a service that answers 204, a wired bus, processes and what they cost."""
+"""What every measurement needs: NATS, a service that costs little, a wired bus, processes and what they cost."""
 
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import nginx
 import uvloop
+from machine import cpu_seconds, rss_mib
 from nats.aio.client import Client
 
 from choregos_cli.embedded_nats import embedded_nats
@@ -27,25 +28,24 @@ NAMES = BusNames(namespace="bench")
 SERVICE = "target"
 BODY = json.dumps({"order": 1, "filler": "x" * 175}).encode()
 """200 bytes."""
-_TICK = os.sysconf("SC_CLK_TCK")
-_NGINX = """worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log stderr crit;
-events {{ worker_connections 1024; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
-  server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }} }}
-"""
+FAST, SLOW, REPLY = "/events", "/slow", "/reply"
+"""The service's paths: it answers 204 at once, 204 after 1 ms, or an event `Shipped`."""
+SHIPPED = "Shipped"
+_MUCH = 2000
+
+__all__ = ["cpu_seconds", "rss_mib"]  # which all measurements take from here
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+class _Processes(Processes):
+    """The processes, and in which order they were started."""
 
+    def __init__(self) -> None:
+        self.started: list[Process] = []
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+    async def start(self, *arguments: Any, **options: Any) -> Process:
+        process = await super().start(*arguments, **options)
+        self.started.append(process)
+        return process
 
 
 @dataclass
@@ -58,7 +58,14 @@ class Stage:
     port: int
     service: str
     """What answers, for the report."""
+    nats_pid: int
+    service_pid: int
     lines: dict[int, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_nginx(self) -> bool:
+        """Whether the service is nginx; otherwise something slower stands in for it."""
+        return self.service.startswith("nginx")
 
     async def api(self, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream's API."""
@@ -70,25 +77,34 @@ class Stage:
 
     async def fresh_bus(self, *event_types: str) -> None:
         """Make the bus anew, with a durable for each event type."""
-        for stream in (NAMES.event_stream, NAMES.dead_letter_stream):
+        notes = f"KV_{NAMES.note_bucket}"
+        for stream in (NAMES.event_stream, NAMES.dead_letter_stream, notes):
             await self.client.request(f"$JS.API.STREAM.DELETE.{stream}", b"", timeout=10)
         window = {"duplicate_window": int(600e9), "allow_direct": True, "allow_atomic": True, "discard": "new"}
         events = {"name": NAMES.event_stream, "subjects": list(NAMES.event_stream_subjects), **window}
         letters = {"name": NAMES.dead_letter_stream, "subjects": list(NAMES.dead_letter_stream_subjects), **window}
-        for config in (events, letters):
+        # An ambassador that starts waits for these: they may say that its service was out when the one before ended.
+        bucket = {
+            "name": notes,
+            "subjects": [f"$KV.{NAMES.note_bucket}.>"],
+            "max_msgs_per_subject": 1,
+            "allow_direct": True,
+        }
+        for config in (events, letters, bucket):
             await self.api(f"STREAM.CREATE.{config['name']}", config)
         for event_type in event_types:
-            await self._make_durable(event_type)
+            await self.make_durable(event_type)
 
-    async def _make_durable(self, event_type: str) -> None:
-        durable = NAMES.durable(SERVICE, event_type)
+    async def make_durable(self, event_type: str, service: str = SERVICE) -> None:
+        """Make the durable of a reaction."""
+        durable = NAMES.durable(service, event_type)
         config = {
             "durable_name": durable,
             "ack_policy": "explicit",
             "ack_wait": int(30e9),
             "max_deliver": -1,
             "max_ack_pending": 10_000,
-            "filter_subjects": list(NAMES.durable_filters(SERVICE, event_type)),
+            "filter_subjects": list(NAMES.durable_filters(service, event_type)),
         }
         body = {"stream_name": NAMES.event_stream, "config": config}
         await self.api(f"CONSUMER.CREATE.{NAMES.event_stream}.{durable}", body)
@@ -119,14 +135,36 @@ class Stage:
         subject = NAMES.event_subject(event_type, event_id)
         await self.client.request(subject, body, timeout=10, headers=headers)
 
-    async def settled(self, event_type: str = "Placed") -> None:
-        """Return when the durable has nothing to come and nothing in hand."""
-        subject = f"CONSUMER.INFO.{NAMES.event_stream}.{NAMES.durable(SERVICE, event_type)}"
+    async def settled(self, event_type: str = "Placed", service: str = SERVICE) -> None:
+        """Return when every event that is stored by now is acknowledged.
+
+        The server is asked seldom while much is left, so that the questions cost next to nothing.
+        """
+        subject = f"CONSUMER.INFO.{NAMES.event_stream}.{NAMES.durable(service, event_type)}"
+        last = await self._last(event_type)
         while True:
             info = await self.api(subject)
-            if info["num_pending"] == 0 and info["num_ack_pending"] == 0:
+            left = info["num_pending"] + info["num_ack_pending"]
+            # num_pending counts a stored event a moment after its PubAck, so that alone would end too early.
+            if left == 0 and info["delivered"]["stream_seq"] >= last:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1 if left > _MUCH else 0.005)
+
+    async def _last(self, event_type: str) -> int:
+        request = {"last_by_subj": NAMES.durable_filters(SERVICE, event_type)[0]}
+        answer = await self.client.request(f"$JS.API.STREAM.MSG.GET.{NAMES.event_stream}", json.dumps(request).encode())
+        return int(json.loads(answer.data).get("message", {}).get("seq", 0))
+
+    async def hold(self, event_type: str = "Placed") -> None:
+        """Have the server deliver nothing."""
+        await self._pause(event_type, {"pause_until": "2099-01-01T00:00:00Z"})
+
+    async def release(self, event_type: str = "Placed") -> None:
+        """Have the server deliver again; to pulls that are waiting already it does so from the next stored event on."""
+        await self._pause(event_type, {})
+
+    async def _pause(self, event_type: str, until: dict[str, str]) -> None:
+        await self.api(f"CONSUMER.PAUSE.{NAMES.event_stream}.{NAMES.durable(SERVICE, event_type)}", until)
 
     async def start(self, command: list[str], **environment: str) -> Process:
         """Start a process and keep its output's lines."""
@@ -164,16 +202,26 @@ class Stage:
         return process, path
 
 
-def configuration(port: int, *event_types: str, suspend: bool = False, generation: int = 1) -> Configuration:
-    """Configure the target service: a reaction for each event type, 32 requests at a time."""
+def configuration(
+    port: int,
+    *event_types: str,
+    suspend: bool = False,
+    generation: int = 1,
+    path: str = FAST,
+    emits: tuple[str, ...] = (),
+    concurrency: int = 32,
+) -> Configuration:
+    """Configure the target service: a reaction for each event type, so many requests at a time."""
+    delivery = Delivery(concurrency=concurrency)
     return Configuration(
         version=1,
         generation=generation,
         service=SERVICE,
         bus=NAMES,
         readiness=Readiness(port=port),
+        emits=emits,
         reactions=tuple(
-            Reaction(event=each, port=port, path="/events", suspend=suspend, delivery=Delivery(concurrency=32))
+            Reaction(event=each, port=port, path=path, emits=emits, suspend=suspend, delivery=delivery)
             for each in event_types
         ),
     )
@@ -182,32 +230,30 @@ def configuration(port: int, *event_types: str, suspend: bool = False, generatio
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     """Set the stage, and clear it away."""
-    async with Processes() as processes, embedded_nats(processes, None) as url:
+    async with _Processes() as processes, embedded_nats(processes, None) as url:
+        (server,) = processes.started
         client = await nats.connect(url)
         try:
             port = free_port(set())
-            yield Stage(processes, url, client, port, await _service(processes, port))
+            name, service = await _service(processes, port)
+            yield Stage(processes, url, client, port, name, server.pid, service.pid)
         finally:
             await client.close()
 
 
-async def _service(processes: Processes, port: int) -> str:
-    """Start nginx, or, where there is none, a small asyncio server; returns its name."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is not None:
-        directory = processes.directory / "nginx"
-        directory.mkdir()
-        (directory / "nginx.conf").write_text(_NGINX.format(directory=directory, port=port))
-        command = [nginx, "-p", str(directory), "-c", str(directory / "nginx.conf")]
-        name = "nginx answering 204"
-    else:
-        command = [sys.executable, str(Path(__file__).with_name("service.py")), str(port)]
-        name = "fallback: an asyncio server answering 204 (there is no nginx on this machine)"
-    process = await processes.start(
-        command, environment=os.environ, directory=processes.directory, on_line=lambda _: None
-    )
+async def _service(processes: Processes, port: int) -> tuple[str, Process]:
+    """Start nginx, or, where none is to be had, a small asyncio server; returns its name with it."""
+    directory = processes.directory / "nginx"
+    directory.mkdir()
+    try:
+        found = await asyncio.to_thread(nginx.find)
+        name, command = f"nginx {found.version}", found.command(directory, port, BODY)
+    except nginx.NginxError as error:
+        name = f"FALLBACK, an asyncio server, because there is no nginx ({error})"
+        command = [sys.executable, str(Path(__file__).with_name("service.py")), str(port), BODY.decode()]
+    process = await processes.start(command, environment=os.environ, directory=directory, on_line=lambda _: None)
     await _accepts(port, process)
-    return name
+    return name, process
 
 
 async def _accepts(port: int, process: Process) -> None:
