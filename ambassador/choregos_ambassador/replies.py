@@ -89,11 +89,10 @@ def _plain(answer: Answer, event_type: str) -> Event:
 
 def next_hops(parent: Event, replies: Iterable[Event], role: Role, now: str) -> list[Event]:
     """Give each reply its derived id and its place in the transaction; raises InvalidReply. `now` is an RFC 3339 time."""
+    hops = [(reply, _next_hop(parent, reply, index, role, now)) for index, reply in enumerate(replies)]
     try:
-        return [
-            checked(hop.attributes, hop.data)
-            for hop in (_next_hop(parent, reply, index, role, now) for index, reply in enumerate(replies))
-        ]
+        # One that the service wrote as an event was checked when it was read.
+        return [hop if "id" in reply.attributes else checked(hop.attributes, hop.data) for reply, hop in hops]
     except NotAnEvent as error:
         raise InvalidReply("invalid-reply", str(error)) from None
 

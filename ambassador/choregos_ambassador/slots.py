@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from choregos_ambassador.delivery import Delivery
-from choregos_ambassador.tasks import watched
 
 
 class Slots:
@@ -21,6 +20,7 @@ class Slots:
         self.ended = 0
         """Events so far that were taken to their end."""
         self._take = take
+        self._loop = asyncio.get_running_loop()
         self._taken = 0
         self._waiting: deque[Delivery] = deque()
         self._empty = asyncio.Event()
@@ -36,7 +36,7 @@ class Slots:
         if self._taken < self.number:
             self._taken += 1
             self._empty.clear()
-            watched(self._work(delivery), "hop")
+            self._loop.create_task(self._work(delivery))
         else:
             self._waiting.append(delivery)
 
