@@ -1,7 +1,8 @@
 """One running reaction: fills its slots with pulls, and sends each event that arrives on its hop."""
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from choregos_ambassador.delivery import Delivery
 from choregos_ambassador.equipment import Equipment
@@ -15,7 +16,7 @@ from choregos_ambassador.slots import Slots
 from choregos_ambassador.tasks import watched
 
 SWEEP: Final = 2.0
-"""Seconds between two looks for lost pulls."""
+"""Seconds between two looks for lost pulls, and for events that came early and wait for a slot still."""
 GATHER: Final = 0.001
 """Seconds that a few free slots wait for more, so that events which end together share one pull."""
 RETURN_AT_ONCE: Final = 0.25
@@ -130,8 +131,15 @@ class RunningReaction:
 
     async def _take(self, delivery: Delivery) -> None:
         """Send an event on its hop, or hand it back if it is not wanted any more."""
+        await self._end(self.hop.run(delivery) if self._active and not delivery.lost else self._decline(delivery))
+
+    async def _hand_on(self, delivery: Delivery) -> None:
+        """Hand back what came early and found no slot: another replica may have one."""
+        await self._end(self._decline(delivery))
+
+    async def _end(self, way: Coroutine[Any, Any, None]) -> None:
         try:
-            await (self.hop.run(delivery) if self._active and not delivery.lost else self._decline(delivery))
+            await way
         except Exception as error:  # noqa: BLE001  every foreseen trouble is handled in it, and the next event may go well
             log.error("bug", event_type=self.role.event, error=repr(error), exc_info=error)
         self._gate.leave()
@@ -165,7 +173,12 @@ class RunningReaction:
             log.info("durable there", event_type=self.role.event, durable=durable)
 
     async def _sweep_forever(self) -> None:
+        oldest = None
         while True:
             await asyncio.sleep(SWEEP)
             self._puller.forget_lost()
+            if oldest is not None and oldest is self._slots.oldest:
+                self._lookahead.events = 0
+                self._slots.release(self._hand_on)
+            oldest = self._slots.oldest
             self._wake()
