@@ -69,7 +69,7 @@ class PermanentClient(Client):
     def __init__(self, credentials: Credentials) -> None:
         super().__init__()
         self._ps: MessageParser = MessageParser(self)
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._writes_now = False
         self._writes_later = False
         self._written = 0.0
@@ -130,7 +130,10 @@ class PermanentClient(Client):
 
     def _write(self) -> None:
         """Write what has gathered, nats-py's own commands among it, so that everything goes out in its order."""
-        if not self._pending or not self.is_connected or self._transport is None:
+        if not self._pending or not self.is_connected:
+            return
+        if not isinstance(self._transport, _Transport):
+            watched(self._flush_pending(), "flush")  # a WebSocket writes in a task only
             return
         commands, self._pending, self._pending_data_size = self._pending, [], 0
         self._written = self._loop.time()
@@ -192,6 +195,7 @@ class PermanentClient(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         """Begin every attempt afresh. To go when nats-py closes what a failed attempt to reconnect leaves open."""
+        self._loop = asyncio.get_running_loop()
         if s.uri.scheme not in ("nats", "tls"):
             await super()._connect_to_server(s)
             return

@@ -42,13 +42,14 @@ class Requests:
     def __init__(self, client: PermanentClient) -> None:
         self._client = client
         self._inbox = client.new_inbox().encode()
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._number = 0
         self._waiting: dict[bytes, Request] = {}
         self._deadlines: Deadlines[Request] = Deadlines()
 
     async def start(self) -> None:
         """Listen for answers; the client is connected."""
+        self._loop = asyncio.get_running_loop()
         await self._client.receive(f"{self._inbox.decode()}.*", self._answered)
 
     async def ask(self, subject: str, payload: bytes, headers: bytes) -> bytes:
