@@ -65,6 +65,7 @@ class HttpClient:
                         self._drop_idle()  # perhaps its peer is gone and could not say so: then so are theirs
                     return cut
                 exchange.begin_again(loop.create_future())
+                self._deadlines.add(exchange, loop)
             connection = await self._connect(deadline)
             if isinstance(connection, NoAnswer):
                 return cut or connection  # the service may have had the request, which may be what ended it

@@ -7,7 +7,7 @@ could have, and one that takes a millisecond never waits for the network. Pure; 
 from typing import Final
 
 PROMPT: Final = 0.05
-"""Seconds. A pull that takes longer waited for events, and tells nothing of the way."""
+"""Seconds. A pull that takes longer waited for events: then there are none to be had ahead."""
 
 
 class Lookahead:
@@ -30,5 +30,4 @@ class Lookahead:
         if self._first is None or answered <= self._first:
             return
         self._first = None
-        if now - self._since <= PROMPT:
-            self.events = min(ended - self._ended, most)
+        self.events = min(ended - self._ended, most) if now - self._since <= PROMPT else 0

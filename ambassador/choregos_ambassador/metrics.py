@@ -24,7 +24,7 @@ class Metrics:
         )
         self.replies = self._tally("replies", "Next hops stored on the bus", "event")
         self.dead_letters = self._counter("dead_letters", "Dead letters stored", "event", "reason")
-        self.in_flight = self._gauge("in_flight", "Events in hand", "event")
+        self.in_flight = self._gauge("in_flight", "Events in hand, those that wait for a slot among them", "event")
         self.pending = self._gauge("pending_events", "Stored events that the reaction has not been given yet", "event")
         self.unacknowledged = self._gauge(
             "unacknowledged_events", "Events out for delivery, over all replicas", "event"

@@ -26,7 +26,7 @@ from choregos_ambassador.tasks import watched
 CLOSE_WITHIN: Final = 1.0
 """Seconds that the end of a connection is waited for."""
 GATHER: Final = 0.001
-"""Seconds for which messages are gathered for one write, since a write and its answer cost more than all else of a stored reply."""
+"""Seconds that a message which need not go out at once waits for others: a write costs more than the rest of its way."""
 FIRST_PAUSE: Final = 1.0
 """Seconds within which, by chance, the servers are tried after a connection was cut; doubled each time none will have us ..."""
 LONGEST_PAUSE: Final = 4.0
@@ -72,7 +72,6 @@ class PermanentClient(Client):
         self._loop: asyncio.AbstractEventLoop
         self._writes_now = False
         self._writes_later = False
-        self._written = 0.0
         self._credentials = credentials
         self._rounds = 0
         self._untried = 0
@@ -94,10 +93,10 @@ class PermanentClient(Client):
     def send(
         self, subject: bytes, payload: bytes, *, reply: bytes = b"", headers: bytes = b"", at_once: bool = True
     ) -> None:
-        """Publish, without a coroutine and a write for each message: many go out together.
+        """Publish, without a coroutine and a write for each message: all that is sent in one turn of the loop is one write.
 
-        At once means in this turn of the loop, if nothing went out a moment ago; else, and where it is not wanted at once, it waits
-        GATHER for others. The subjects are not looked at. Raises nats.errors.Error where it cannot go out.
+        What need not go out at once waits for others, but no longer than GATHER. The subjects are not looked at. Raises
+        nats.errors.Error where it cannot go out.
         """
         if self._status != Client.CONNECTED:
             raise OutboundBufferLimitError
@@ -110,15 +109,12 @@ class PermanentClient(Client):
             command = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
-        self._write_after(0.0 if at_once and self._loop.time() - self._written >= GATHER else GATHER)
-
-    def _write_after(self, seconds: float) -> None:
-        if seconds and not self._writes_later:
-            self._writes_later = True
-            self._loop.call_later(seconds, self._write_later)
-        elif not seconds and not self._writes_now:
+        if at_once and not self._writes_now:
             self._writes_now = True
             self._loop.call_soon(self._write_now)
+        elif not at_once and not self._writes_later:
+            self._writes_later = True
+            self._loop.call_later(GATHER, self._write_later)
 
     def _write_now(self) -> None:
         self._writes_now = False
@@ -136,7 +132,6 @@ class PermanentClient(Client):
             watched(self._flush_pending(), "flush")  # a WebSocket writes in a task only
             return
         commands, self._pending, self._pending_data_size = self._pending, [], 0
-        self._written = self._loop.time()
         try:
             self._transport.writelines(commands)
         except OSError as error:

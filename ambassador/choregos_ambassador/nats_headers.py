@@ -10,7 +10,7 @@ _VERSION: Final = b"NATS/1.0"
 _BEGIN: Final = "NATS/1.0\r\n"
 _ASCII_SPACE: Final = " \t\n\r\x0b\x0c"
 _BREAKS: Final = str.maketrans("\r\n", "  ")
-_MAX_NAMES: Final = 1024
+_MAX_NAMES: Final = 128  # each as long as a block may be
 
 
 class _Names(dict[str, str | None]):

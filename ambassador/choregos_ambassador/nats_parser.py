@@ -72,9 +72,9 @@ class MessageParser(Parser):
             payload = head + int(fields[-2]) if has_headers else head
         except (IndexError, ValueError):
             raise ProtocolError from None
-        if len(fields) != 4 + has_headers + has_reply:
-            raise ProtocolError
         end = head + size
+        if len(fields) != 4 + has_headers + has_reply or not head <= payload <= end:
+            raise ProtocolError
         if end + 2 > len(data):
             return end + 2
         reply = fields[3] if has_reply else b""

@@ -156,9 +156,10 @@ class Puller:
         if not reply:
             self._status(lane, subject, headers)
             return
+        delivery = parse(subject, reply, headers, data)  # first: what is none of JetStream's fills no place
         self._taken(lane, 1)
         self._told(gone=False)
-        self._arrived(parse(subject, reply, headers, data))
+        self._arrived(delivery)
 
     def _status(self, lane: _Lane, subject: bytes, headers: bytes) -> None:
         status = nats_headers.status(headers)

@@ -16,7 +16,7 @@ from choregos_ambassador.slots import Slots
 from choregos_ambassador.tasks import watched
 
 SWEEP: Final = 2.0
-"""Seconds between two looks for lost pulls, and for events that came early and wait for a slot still."""
+"""Seconds between two looks for lost pulls, and whether events came early that would wait for as long for a slot."""
 GATHER: Final = 0.001
 """Seconds that a few free slots wait for more, so that events which end together share one pull."""
 RETURN_AT_ONCE: Final = 0.25
@@ -80,6 +80,8 @@ class RunningReaction:
         """Take other settings from the next event on; those in hand end as they began."""
         self.hop.reconfigure(role)
         self._slots.number = role.delivery.concurrency
+        if not self._active:
+            self._slots.release(self._hand_on)
         self._wake()
 
     async def drain(self) -> None:
@@ -88,6 +90,7 @@ class RunningReaction:
             self._pulling = False
             self._gate.part(self._wake)
             self._bus.on_connected.remove(self._reconnected)
+        self._slots.release(self._hand_on)
         await self._puller.stop()
         await self._slots.empty()
 
@@ -128,13 +131,15 @@ class RunningReaction:
         answered = self._puller.asked - self._puller.outstanding
         self._lookahead.arrived(answered, self._slots.ended, self._loop.time(), self._slots.number)
         self._slots.add(delivery)
+        if not self._active:
+            self._slots.release(self._hand_on)
 
     async def _take(self, delivery: Delivery) -> None:
         """Send an event on its hop, or hand it back if it is not wanted any more."""
         await self._end(self.hop.run(delivery) if self._active and not delivery.lost else self._decline(delivery))
 
     async def _hand_on(self, delivery: Delivery) -> None:
-        """Hand back what came early and found no slot: another replica may have one."""
+        """Hand back what came early, and has no slot: another replica may have one."""
         await self._end(self._decline(delivery))
 
     async def _end(self, way: Coroutine[Any, Any, None]) -> None:
@@ -173,12 +178,12 @@ class RunningReaction:
             log.info("durable there", event_type=self.role.event, durable=durable)
 
     async def _sweep_forever(self) -> None:
-        oldest = None
+        ended = 0
         while True:
             await asyncio.sleep(SWEEP)
             self._puller.forget_lost()
-            if oldest is not None and oldest is self._slots.oldest:
+            if self._slots.waiting > self._slots.ended - ended:
                 self._lookahead.events = 0
                 self._slots.release(self._hand_on)
-            oldest = self._slots.oldest
+            ended = self._slots.ended
             self._wake()

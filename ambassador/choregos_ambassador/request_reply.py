@@ -53,10 +53,13 @@ class Requests:
         await self._client.receive(f"{self._inbox.decode()}.*", self._answered)
 
     async def ask(self, subject: str, payload: bytes, headers: bytes) -> bytes:
-        """Return the payload of the answer; raises nats.errors.Error, TimeoutError, and BusFault where it was ended."""
+        """Return the payload of the answer; raises nats.errors.Error, TimeoutError, and BusFault where it was ended.
+
+        A request goes out at once if it is the only one, so that no chain of requests waits; many gather for one write.
+        """
         self._number += 1
         inbox = b"%b.%d" % (self._inbox, self._number)
-        self._client.send(subject.encode(), payload, reply=inbox, headers=headers)
+        self._client.send(subject.encode(), payload, reply=inbox, headers=headers, at_once=not self._waiting)
         loop = self._loop
         self._waiting[inbox] = request = Request(subject, loop.time() + ANSWER_TIMEOUT, loop.create_future())
         self._deadlines.add(request, loop)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from choregos_ambassador.delivery import Delivery
+from choregos_ambassador.tasks import surface
 
 Take = Callable[[Delivery], Coroutine[Any, Any, None]]
 """Takes an event to its end, and handles whatever goes wrong."""
@@ -15,33 +16,40 @@ class Slots:
     """Has each event taken in a slot, the oldest first. A slot takes one event after the other as long as one waits."""
 
     def __init__(self, number: int, take: Take) -> None:
-        self.number = number
-        """Of events at once; lowered, it is kept to once some have ended."""
         self.ended = 0
         """Events so far that were taken to their end."""
+        self._number = number
         self._take = take
         self._loop = asyncio.get_running_loop()
-        self._taken = 0
+        self._taken: set[asyncio.Task[None]] = set()
         self._waiting: deque[Delivery] = deque()
         self._empty = asyncio.Event()
         self._empty.set()
 
     @property
-    def in_hand(self) -> int:
-        """Events in slots, and those that wait for one."""
-        return self._taken + len(self._waiting)
+    def number(self) -> int:
+        """Slots; if there are fewer now, that holds once some events have ended."""
+        return self._number
+
+    @number.setter
+    def number(self, number: int) -> None:
+        self._number = number
+        self._fill()
 
     @property
-    def oldest(self) -> Delivery | None:
-        """The event that has waited longest for a slot."""
-        return self._waiting[0] if self._waiting else None
+    def in_hand(self) -> int:
+        """Events in slots, and those that wait for one."""
+        return len(self._taken) + len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait for a slot."""
+        return len(self._waiting)
 
     def add(self, delivery: Delivery) -> None:
         """Have an event taken, in the next turn of the loop if there is a slot."""
-        if self._taken < self.number:
-            self._begin(delivery, self._take)
-        else:
-            self._waiting.append(delivery)
+        self._waiting.append(delivery)
+        self._fill()
 
     def release(self, take: Take) -> None:
         """Have all that wait taken otherwise, without a slot."""
@@ -52,18 +60,26 @@ class Slots:
         """Wait until no event is in hand."""
         await self._empty.wait()
 
+    def _fill(self) -> None:
+        while self._waiting and len(self._taken) < self._number:
+            self._begin(self._waiting.popleft(), self._take)
+
     def _begin(self, delivery: Delivery, take: Take) -> None:
-        self._taken += 1
         self._empty.clear()
-        self._loop.create_task(self._work(delivery, take))
+        task = self._loop.create_task(self._work(delivery, take))
+        self._taken.add(task)
+        task.add_done_callback(self._end)
 
     async def _work(self, delivery: Delivery, take: Take) -> None:
-        while True:
-            await take(delivery)
+        await take(delivery)
+        self.ended += 1
+        while self._waiting and len(self._taken) <= self._number:
+            await self._take(self._waiting.popleft())
             self.ended += 1
-            if not self._waiting or self._taken > self.number:
-                break
-            delivery, take = self._waiting.popleft(), self._take
-        self._taken -= 1
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._taken.discard(task)
+        surface(task)
+        self._fill()
         if not self._taken:
             self._empty.set()

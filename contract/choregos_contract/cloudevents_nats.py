@@ -40,7 +40,7 @@ def decode(headers: Mapping[str, str] | None, payload: bytes) -> Event:
     return checked(attributes, payload)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)  # few, since each may be as long as all headers
 def _attribute(header: str) -> str | None:
     """Name the attribute that a header holds, or None; remembered, since the same few come with every event."""
     lowered = header.lower()

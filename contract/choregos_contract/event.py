@@ -99,7 +99,7 @@ def checked(attributes: Mapping[str, str], data: bytes) -> Event:
     return Event(attributes, data)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)  # few, since each may be as long as all headers
 def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name != "data"
 

@@ -149,6 +149,19 @@ async def test_an_event_with_a_status_header_is_an_event() -> None:
         assert ledger.returned == 0
 
 
+async def test_what_is_none_of_jetstreams_messages_takes_no_place_for_good() -> None:
+    ledger = Ledger()
+    async with pulling(ledger) as (puller, jetstream):
+        requests = await taking_pulls(jetstream)
+        puller.pull(2)
+        request = await requests.get()
+        await jetstream.publish(request.reply, b"{}", reply="no.ack.subject")
+        await jetstream.publish(request.reply, b"{}", reply=ACK_SUBJECT)
+        await ledger.until(lambda: ledger.arrived == 1)
+        puller.forget_all()
+        assert (ledger.arrived, ledger.returned, puller.outstanding) == (1, 1, 0)
+
+
 async def test_a_durable_is_gone_when_told_so_or_unanswered_twice() -> None:
     ledger = Ledger()
     async with pulling(ledger) as (puller, jetstream):

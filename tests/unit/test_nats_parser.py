@@ -85,7 +85,18 @@ async def test_it_finds_what_nats_py_finds(parts: list[bytes], cuts: list[int]) 
     assert in_turn(await found(sent, cuts, by=MessageParser)) == in_turn(await found(sent, [], by=Parser))
 
 
-@pytest.mark.parametrize("line", [b"MSG a\r\n", b"MSG a seven 1\r\nx\r\n", b"HMSG a 7 1\r\n", b"WHAT\r\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"MSG a\r\n",
+        b"MSG a seven 1\r\nx\r\n",
+        b"MSG a 7 -15\r\n",
+        b"HMSG a 7 1\r\n",
+        b"HMSG a 7 9 1\r\nx\r\n",
+        b"HMSG a 7 -1 1\r\nx\r\n",
+        b"WHAT\r\n",
+    ],
+)
 async def test_what_no_server_sends_ends_the_connection(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         await found(line, [], by=MessageParser)
