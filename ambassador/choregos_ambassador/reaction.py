@@ -16,7 +16,7 @@ from choregos_ambassador.slots import Slots
 from choregos_ambassador.tasks import watched
 
 SWEEP: Final = 2.0
-"""Seconds between two looks for lost pulls, and whether events came early that would wait for as long for a slot."""
+"""Seconds between two looks for lost pulls, and for events that came early and have waited as long for a slot."""
 GATHER: Final = 0.001
 """Seconds that a few free slots wait for more, so that events which end together share one pull."""
 RETURN_AT_ONCE: Final = 0.25
@@ -178,12 +178,9 @@ class RunningReaction:
             log.info("durable there", event_type=self.role.event, durable=durable)
 
     async def _sweep_forever(self) -> None:
-        ended = 0
         while True:
             await asyncio.sleep(SWEEP)
             self._puller.forget_lost()
-            if self._slots.waiting > self._slots.ended - ended:
+            if self._slots.release(self._hand_on, waited=SWEEP):
                 self._lookahead.events = 0
-                self._slots.release(self._hand_on)
-            ended = self._slots.ended
             self._wake()

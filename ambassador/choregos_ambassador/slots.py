@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from choregos_ambassador.delivery import Delivery
-from choregos_ambassador.tasks import surface
 
 Take = Callable[[Delivery], Coroutine[Any, Any, None]]
 """Takes an event to its end, and handles whatever goes wrong."""
@@ -21,8 +20,9 @@ class Slots:
         self._number = number
         self._take = take
         self._loop = asyncio.get_running_loop()
-        self._taken: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Delivery] = deque()
+        self._taken = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[Delivery, float]] = deque()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -39,47 +39,43 @@ class Slots:
     @property
     def in_hand(self) -> int:
         """Events in slots, and those that wait for one."""
-        return len(self._taken) + len(self._waiting)
-
-    @property
-    def waiting(self) -> int:
-        """Events that wait for a slot."""
-        return len(self._waiting)
+        return self._taken + len(self._waiting)
 
     def add(self, delivery: Delivery) -> None:
         """Have an event taken, in the next turn of the loop if there is a slot."""
-        self._waiting.append(delivery)
+        self._waiting.append((delivery, self._loop.time()))
         self._fill()
 
-    def release(self, take: Take) -> None:
-        """Have all that wait taken otherwise, without a slot."""
-        while self._waiting:
-            self._begin(self._waiting.popleft(), take)
+    def release(self, take: Take, waited: float = 0.0) -> bool:
+        """Have those taken otherwise, without a slot, that have waited for so many seconds; returns whether there were any."""
+        since, found = self._loop.time() - waited, False
+        while self._waiting and self._waiting[0][1] <= since:
+            found = True
+            self._begin(self._waiting.popleft()[0], take)
+        return found
 
     async def empty(self) -> None:
         """Wait until no event is in hand."""
         await self._empty.wait()
 
     def _fill(self) -> None:
-        while self._waiting and len(self._taken) < self._number:
-            self._begin(self._waiting.popleft(), self._take)
+        while self._waiting and self._taken < self._number:
+            self._begin(self._waiting.popleft()[0], self._take)
 
     def _begin(self, delivery: Delivery, take: Take) -> None:
+        self._taken += 1
         self._empty.clear()
         task = self._loop.create_task(self._work(delivery, take))
-        self._taken.add(task)
-        task.add_done_callback(self._end)
+        self._tasks.add(task)  # the loop itself keeps none
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, delivery: Delivery, take: Take) -> None:
+        """Take one event after the other. The slot is free before anything that the last one's end has woken looks for it."""
         await take(delivery)
         self.ended += 1
-        while self._waiting and len(self._taken) <= self._number:
-            await self._take(self._waiting.popleft())
+        while self._waiting and self._taken <= self._number:
+            await self._take(self._waiting.popleft()[0])
             self.ended += 1
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._taken.discard(task)
-        surface(task)
-        self._fill()
+        self._taken -= 1
         if not self._taken:
             self._empty.set()

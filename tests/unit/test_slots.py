@@ -136,6 +136,7 @@ async def test_with_fewer_slots_those_beyond_are_given_up_as_their_events_end() 
     assert (len(played.running), played.begun) == (1, [0, 1, 2])
     await played.end(0)
     assert (len(played.running), played.begun) == (1, [0, 1, 2, 3])
+    await played.end_all()
 
 
 async def test_what_waits_can_be_taken_otherwise_and_without_a_slot() -> None:
@@ -146,8 +147,8 @@ async def test_what_waits_can_be_taken_otherwise_and_without_a_slot() -> None:
 
     for _ in range(4):
         await played.add()
-    assert played.slots.waiting == 3
-    played.slots.release(otherwise)
+    assert not played.slots.release(otherwise, waited=60.0)
+    assert played.slots.release(otherwise)
     await turn()
     assert (released, played.begun) == ([1, 2, 3], [0])
     assert (played.slots.in_hand, played.slots.ended) == (1, 3)
@@ -156,3 +157,18 @@ async def test_what_waits_can_be_taken_otherwise_and_without_a_slot() -> None:
     await played.end_all()
     assert (played.begun, played.slots.in_hand) == ([0, 4], 0)
     await asyncio.wait_for(played.slots.empty(), 5)
+
+
+async def test_a_slot_is_free_once_what_its_event_has_woken_runs() -> None:
+    """Else nobody would pull for it: what is woken as an event ends pulls for the slots that are free then."""
+    free: list[int] = []
+
+    async def take(_delivery: Delivery) -> None:
+        asyncio.get_running_loop().call_soon(lambda: free.append(slots.number - slots.in_hand))
+
+    slots = Slots(2, take)
+    for sequence in range(2):
+        slots.add(event(sequence))
+    await asyncio.wait_for(slots.empty(), 5)
+    await turn()
+    assert free[-1] == 2
