@@ -6,6 +6,7 @@ from choregos_ambassador import (
     claim,
     gate,
     http_client,
+    http_connection,
     inbox_bucket,
     lag,
     leases,
@@ -130,9 +131,12 @@ def _service() -> str:
     return table(
         ("what", "value"),
         (
-            ("headers of one answer of the service", format_size(http_client.HEADER_LIMIT)),
+            ("headers of one answer of the service", format_size(http_connection.HEADER_LIMIT)),
             ("events in one answer", str(replies.MAX_REPLIES)),
-            ("idle connections kept to one port of the service", str(http_client.KEPT)),
+            (
+                "idle connections kept to one port of the service",
+                f"{http_client.KEPT}, or as many as its reactions' `concurrency` adds up to",
+            ),
             ("body of one request to the publish API", format_size(bodies.REQUEST_LIMIT)),
             ("room that a published event leaves of `max_payload`", format_size(publish_api.HEADROOM)),
             ("the configuration is looked at every", format_duration(LOOK_EVERY)),

@@ -33,7 +33,7 @@ SLACK: Final = 1.1
 NO_REPLY: Final = {
     "ambassador": {
         "answer": 1, "breaker": 5, "claim": 2, "conclusion": 3, "deadlines": 4, "delivery": 9, "fail_point": 7, "gate": 8,
-        "hop": 23, "http_client": 23, "leases": 15, "lookahead": 1, "nats_client": 7, "nats_headers": 19,
+        "hop": 23, "http_client": 7, "http_connection": 16, "leases": 15, "lookahead": 1, "nats_client": 7, "nats_headers": 19,
         "nats_parser": 16, "notes": 1, "pull": 7, "reaction": 10, "replies": 3, "report": 2, "request": 6, "role": 6,
         "slots": 4, "tallies": 3, "verdict": 2,
     },
@@ -43,7 +43,7 @@ NO_REPLY: Final = {
 ONE_REPLY: Final = {
     "ambassador": {
         "answer": 2, "breaker": 5, "bus": 13, "claim": 2, "conclusion": 3, "connection": 6, "deadlines": 8, "delivery": 11,
-        "fail_point": 8, "gate": 8, "hop": 30, "http_client": 70, "leases": 15, "lookahead": 1, "nats_client": 15,
+        "fail_point": 8, "gate": 8, "hop": 30, "http_client": 7, "http_connection": 63, "leases": 15, "lookahead": 1, "nats_client": 15,
         "nats_headers": 28, "nats_parser": 25, "notes": 1, "outbox": 3, "pull": 7, "reaction": 12, "records": 2,
         "replies": 11, "report": 2, "request": 6, "request_reply": 7, "role": 9, "server_clock": 3, "silence": 2,
         "slots": 6, "storing": 9, "tallies": 4, "timestamps": 2, "verdict": 2,

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
-from choregos_ambassador.http_client import HEADER_LIMIT, KEPT, ONE_SEGMENT, HttpClient
+from choregos_ambassador.http_client import KEPT, HttpClient
+from choregos_ambassador.http_connection import HEADER_LIMIT, ONE_SEGMENT
 from support.raw_service import PATIENCE, RawService, Script, Wire, answering, on_each_loop
 
 HEAD = b"POST /orders HTTP/1.1\r\nhost: service\r\ncontent-length: 2\r\n\r\n"

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
-from choregos_ambassador.http_client import RACE, HttpClient
+from choregos_ambassador.http_client import HttpClient
+from choregos_ambassador.http_connection import RACE
 from support.raw_service import RawService, Wire, on_each_loop
 from support.scene import scene
 from support.service import Call
