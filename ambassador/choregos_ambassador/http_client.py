@@ -16,6 +16,8 @@ from choregos_ambassador.http_connection import Connection, Exchange
 
 KEPT: Final = 64
 """Idle connections kept for a target, unless it is told of more requests at once."""
+TRIM_EVERY: Final = 10.0
+"""Seconds after which connections are closed that were not needed in all that time."""
 
 
 class HttpClient:
@@ -30,6 +32,8 @@ class HttpClient:
         self.loop = asyncio.get_running_loop()
         self._room = KEPT
         self._idle: list[Connection] = []
+        self._least_idle = 0
+        self._trims: asyncio.TimerHandle | None = None
         self._closed = False
         self._deadlines: Deadlines[Exchange] = Deadlines()
 
@@ -94,6 +98,7 @@ class HttpClient:
         """Take the connection that was used last; none that is about to end."""
         while self._idle:
             connection = self._idle.pop()
+            self._least_idle = min(self._least_idle, len(self._idle))
             if not connection.transport.is_closing():
                 return connection
         return None
@@ -103,8 +108,20 @@ class HttpClient:
         connection.kept = True
         if self._closed or len(self._idle) >= self._room:
             connection.transport.close()
-        else:
-            self._idle.append(connection)
+            return
+        self._idle.append(connection)
+        if self._trims is None:
+            self._least_idle = len(self._idle)
+            self._trims = self.loop.call_later(TRIM_EVERY, self._trim)
+
+    def _trim(self) -> None:
+        """Close those that were idle all the time: they were used least lately, and so stand first."""
+        needless = min(self._least_idle, len(self._idle))
+        for connection in self._idle[:needless]:
+            connection.transport.close()
+        del self._idle[:needless]
+        self._least_idle = len(self._idle)
+        self._trims = self.loop.call_later(TRIM_EVERY, self._trim) if self._idle else None
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that has ended."""
@@ -114,6 +131,8 @@ class HttpClient:
     def close(self) -> None:
         """Close the idle connections; those in use close when their answer is there."""
         self._closed = True
+        if self._trims is not None:
+            self._trims.cancel()
         self._drop_idle()
 
     def _drop_idle(self) -> None:

@@ -135,7 +135,7 @@ def _service() -> str:
             ("events in one answer", str(replies.MAX_REPLIES)),
             (
                 "idle connections kept to one port of the service",
-                f"{http_client.KEPT}, or as many as its reactions' `concurrency` adds up to",
+                f"{http_client.KEPT}, or as many as its reactions' `concurrency` adds up to; closed when not needed for {http_client.TRIM_EVERY:g} s",
             ),
             ("body of one request to the publish API", format_size(bodies.REQUEST_LIMIT)),
             ("room that a published event leaves of `max_payload`", format_size(publish_api.HEADROOM)),

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from choregos_ambassador import http_client
 from choregos_ambassador.answer import Answer, NoAnswer, Trouble
 from choregos_ambassador.http_client import KEPT, HttpClient
 from choregos_ambassador.http_connection import HEADER_LIMIT, ONE_SEGMENT
 from support.raw_service import PATIENCE, RawService, Script, Wire, answering, on_each_loop
+from support.waiting import wait_for
 
 HEAD = b"POST /orders HTTP/1.1\r\nhost: service\r\ncontent-length: 2\r\n\r\n"
 LIMIT = 1 << 20
@@ -213,6 +215,29 @@ async def test_each_of_many_requests_at_once_gets_its_own_answer() -> None:
             outcomes = await asyncio.gather(*(on.post(body=body) for body in bodies))
             assert [each.body for each in outcomes if isinstance(each, Answer)] == bodies
         assert on.service.connections == KEPT + 40, "no more than so many are kept"
+
+
+@on_each_loop
+async def test_as_many_are_kept_as_there_may_be_requests_and_those_that_nobody_needs_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_client, "TRIM_EVERY", 0.2)
+
+    async def script(wire: Wire) -> None:
+        while True:
+            wire.say(ok((await wire.request()).rpartition(b"\r\n")[2]))
+
+    async with stage(script) as on:
+        on.client.expect(KEPT + 20)
+        for _ in range(2):
+            await asyncio.gather(*(on.post(body=b"x") for _ in range(KEPT + 20)))
+        assert on.service.connections == KEPT + 20, "none was closed between"
+        ended = asyncio.get_running_loop().time() + 10
+        while len(on.client._idle) > 1:
+            assert (await on.answer()).body == b"{}"
+            assert asyncio.get_running_loop().time() < ended, "the one that is needed is left"
+        assert on.service.connections == KEPT + 20, "which was open all the time"
+        await wait_for(lambda: not on.client._idle, "nobody needs it any more")
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nconnection: close", b"HTTP/1.0 200 OK"])
