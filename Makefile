@@ -72,7 +72,7 @@ test-failed: $(STAMP) ## Run what failed last once more, one after the other
 	$(BIN)/pytest --last-failed --last-failed-no-failures none tests
 
 .PHONY: bench
-bench: $(STAMP) ## Measure what a hop costs, against hand-written loops and FastStream (25 minutes) [BENCH='--quick --only saturation']
+bench: $(STAMP) ## Measure what a hop costs, against hand-written loops and FastStream (20 minutes) [BENCH='--quick --only saturation']
 	$(UV) sync --quiet --locked --inexact --group bench --python $(BIN)/python
 	$(BIN)/python bench/run.py $(BENCH)
 
