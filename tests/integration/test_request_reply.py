@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from choregos_ambassador import request_reply
+from choregos_ambassador import nats_client, request_reply
 from choregos_ambassador.bus import Bus
 from choregos_ambassador.credentials import Credentials
 from choregos_ambassador.metrics import Metrics
@@ -49,6 +49,17 @@ async def test_each_request_has_its_own_answer_in_whatever_order_they_come() -> 
         for request in reversed([await taken.get() for _ in asked]):
             await request.respond(b"to " + request.data)
         assert await asyncio.gather(*asked) == [b"to %d" % number for number in range(50)]
+
+
+async def test_a_request_that_is_the_only_one_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a chain of requests would wait for a millisecond before each of them."""
+    monkeypatch.setattr(nats_client, "GATHER", 60.0)
+    async with asking() as (requests, other, _):
+        taken = await taking(other)
+        for _ in range(3):
+            asked = asyncio.create_task(requests.ask("ask.it", b"", b""))
+            await (await asyncio.wait_for(taken.get(), 4)).respond(b"yes")
+            assert await asked == b"yes"
 
 
 async def test_requests_without_an_answer_end_in_their_order_and_none_too_early(

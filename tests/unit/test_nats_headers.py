@@ -63,3 +63,10 @@ def test_names_beyond_those_that_are_remembered_are_read_all_the_same() -> None:
     for number in range(2 * nats_headers._MAX_NAMES):
         assert nats_headers.read(b"NATS/1.0\r\nname-%d: v\r\n\r\n" % number) == {f"name-{number}": "v"}
     assert len(nats_headers._names) <= nats_headers._MAX_NAMES
+
+
+def test_few_names_are_remembered_since_each_may_be_as_long_as_a_block() -> None:
+    for number in range(1000):
+        name = f"name-{number}"
+        assert nats_headers.read(f"NATS/1.0\r\n{name}: v\r\n\r\n".encode()) == {name: "v"}
+    assert len(nats_headers._names) <= nats_headers._MAX_NAMES <= 128
