@@ -18,6 +18,7 @@ class Lookahead:
         """To ask for, beyond the free slots."""
         self._first: int | None = None
         self._ended = 0
+        self._last = 0
         self._since = 0.0
 
     def pulled(self, asked: int, ended: int, now: float) -> None:
@@ -30,4 +31,6 @@ class Lookahead:
         if self._first is None or answered <= self._first:
             return
         self._first = None
-        self.events = min(ended - self._ended, most) if now - self._since <= PROMPT else 0
+        ended = min(ended - self._ended, most) if now - self._since <= PROMPT else 0
+        # The least of two: events of a slow service that began together end together, and then none for long.
+        self.events, self._last = min(ended, self._last), ended

@@ -12,6 +12,7 @@ MOST = 16
 def after_a_pull(*, took: float, ended: int, known: int = 0) -> int:
     """What is asked for ahead after a pull that took so long, in which so many events came to their end."""
     ahead = Lookahead()
+    ahead._last = MOST
     if known:
         ahead.pulled(0, 0, 0.0)
         ahead.arrived(1, known, 0.0, MOST)
@@ -22,6 +23,7 @@ def after_a_pull(*, took: float, ended: int, known: int = 0) -> int:
 
 def test_nothing_is_asked_for_ahead_before_a_pull_was_measured() -> None:
     ahead = Lookahead()
+    ahead._last = MOST
     ahead.arrived(1, 5, 0.0, MOST)
     assert ahead.events == 0
     ahead.pulled(3, 0, 1.0)
@@ -45,6 +47,7 @@ def test_a_service_that_has_become_slow_has_nothing_waiting_after_one_more_pull(
 
 def test_what_arrives_for_an_earlier_pull_does_not_end_the_measuring() -> None:
     ahead = Lookahead()
+    ahead._last = MOST
     ahead.pulled(10, 0, 0.0)
     for answered in range(1, 11):
         ahead.arrived(answered, answered, 0.001, MOST)
@@ -55,6 +58,7 @@ def test_what_arrives_for_an_earlier_pull_does_not_end_the_measuring() -> None:
 
 def test_a_pull_that_is_sent_while_one_is_measured_is_not_measured_itself() -> None:
     ahead = Lookahead()
+    ahead._last = MOST
     ahead.pulled(10, 0, 0.0)
     ahead.pulled(14, 3, 0.01)
     ahead.arrived(11, 5, 0.02, MOST)
